@@ -1,0 +1,1 @@
+"""eval: grade, compare, prove."""
