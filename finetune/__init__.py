@@ -1,0 +1,1 @@
+"""finetune: examples in, adapter out."""

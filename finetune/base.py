@@ -1,0 +1,120 @@
+"""Load a base model, with or without an adapter: one place where weights come in, safetensors only."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+from finetune.embedded import embedded_base
+from finetune.errors import FinetuneError
+
+EMBEDDED = "embedded"
+# bitsandbytes prints this on every CPU without its compiled kernels; the slower path is right (checked by the tests).
+warnings.filterwarnings("ignore", message=".*gemm_4bit.*")
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+transformers.utils.logging.disable_progress_bar()
+transformers.utils.logging.set_verbosity_error()
+
+
+@dataclass
+class Base:
+    """A loaded causal language model, its tokenizer, and where it came from."""
+
+    model: Any
+    tokenizer: Any
+    source: str
+    quantization: str = "none"
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the first parameter."""
+        return next(self.model.parameters()).device  # type: ignore[no-any-return]
+
+
+def locate(base: str | Path) -> str:
+    """A folder or hub id for what the user wrote; `embedded` is the model inside a package."""
+    if str(base) == EMBEDDED:
+        return str(embedded_base())
+    path = Path(base)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise FinetuneError(str(base), "a folder without config.json", "a transformers model folder")
+        return str(path)
+    looks_like_path = path.is_absolute() or str(base).startswith((".", "~")) or str(base).count("/") != 1
+    if looks_like_path:
+        raise FinetuneError(
+            str(base), "no such model folder", "a folder with config.json, a hub id such as org/name, or 'embedded'"
+        )
+    return str(base)
+
+
+def load(
+    base: str | Path = EMBEDDED,
+    *,
+    adapter: Path | None = None,
+    quantization: str = "none",
+    trust_remote_code: bool = False,
+) -> Base:
+    """Load a base for inference or training, on CUDA where there is one; bf16 weights, or NF4 with double quantisation.
+
+    NF4 follows QLoRA (Dettmers et al. 2023, arXiv 2305.14314): 4-bit NormalFloat, double quantisation, bf16 compute.
+    Raises FinetuneError with one line where the folder, the hub id or the adapter cannot be loaded.
+    """
+    where = locate(base)
+    options: dict[str, Any] = {"dtype": torch.bfloat16, "use_safetensors": True}
+    if quantization == "nf4":
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+        )
+    elif quantization != "none":
+        raise FinetuneError("quantization", quantization, "none, nf4", exit_code=2)
+    if torch.cuda.is_available():
+        options["device_map"] = {"": 0}
+    known: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    if Path(where).is_dir():
+        known["local_files_only"] = True
+    try:
+        AutoConfig.from_pretrained(where, **known)
+        tokenizer = AutoTokenizer.from_pretrained(where, **known)
+        model = AutoModelForCausalLM.from_pretrained(where, **options, **known)
+    except (OSError, ValueError) as problem:
+        raise FinetuneError(
+            str(base),
+            f"cannot be loaded ({str(problem).strip().splitlines()[0][:160]})",
+            "a folder with config.json, safetensors weights and a tokenizer, or a hub id that this machine can reach",
+            "name a local folder, or leave --base out for the embedded model",
+        ) from problem
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.chat_template is None:
+        raise FinetuneError(
+            str(base), "its tokenizer has no chat template", "an instruct model", "use its instruct twin"
+        )
+    if adapter is not None:
+        model = _with_adapter(model, adapter)
+    model.eval()
+    return Base(model, tokenizer, where, quantization)
+
+
+def _with_adapter(model: Any, adapter: Path) -> Any:
+    from peft import PeftModel
+
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise FinetuneError(str(adapter), "no adapter_model.safetensors in it", "a peft adapter saved as safetensors")
+    return PeftModel.from_pretrained(model, str(adapter), use_safetensors=True, local_files_only=True)
+
+
+def use_cores() -> int:
+    """The cores this process may use; torch's own count ignores the CPU mask of containers."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

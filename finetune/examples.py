@@ -1,0 +1,111 @@
+"""Examples to token ids, with the loss on the completion alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from finetune.answer import Question, render
+from finetune.base import Base
+from finetune.errors import FinetuneError
+
+IGNORED = -100  # the label that torch's cross entropy leaves out
+
+
+@dataclass(frozen=True)
+class Example:
+    """One thing to learn: the question as chat messages, and the completion that should have come."""
+
+    messages: Question
+    completion: str
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """An example that cannot be trained on, and why."""
+
+    id: str
+    reason: str
+
+
+def tokenize(base: Base, example: Example) -> dict[str, list[int]]:
+    """`input_ids` and `labels` of one example; the labels of the prompt are IGNORED.
+
+    The prompt is rendered by the same function that serves it, and the completion ends with the end-of-turn token, so
+    that what is trained is what will be asked, and the model learns to stop.
+    """
+    prompt = render(base, example.messages)
+    whole = str(
+        base.tokenizer.apply_chat_template(
+            [*example.messages, {"role": "assistant", "content": example.completion}], tokenize=False
+        )
+    )
+    # Some templates rewrite earlier turns; then the completion is closed by hand.
+    completion = whole[len(prompt) :].rstrip() if whole.startswith(prompt) else example.completion
+    end = base.tokenizer.eos_token
+    if not completion.endswith(end):
+        completion += end
+    prompt_ids = base.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    completion_ids = base.tokenizer(completion, add_special_tokens=False)["input_ids"]
+    return {
+        "input_ids": prompt_ids + completion_ids,
+        "labels": [IGNORED] * len(prompt_ids) + completion_ids,
+    }
+
+
+def tokenize_all(
+    base: Base, examples: Sequence[Example], max_tokens: int
+) -> tuple[list[dict[str, list[int]]], list[Dropped]]:
+    """All examples that can be trained on, and those that cannot with the reason; nothing is cut."""
+    rows, dropped = [], []
+    for example in examples:
+        row = tokenize(base, example)
+        if not example.completion.strip():
+            dropped.append(Dropped(example.id, "its completion is empty"))
+        elif len(row["input_ids"]) > max_tokens:
+            dropped.append(Dropped(example.id, f"{len(row['input_ids'])} tokens, more than {max_tokens}"))
+        else:
+            rows.append(row)
+    return rows, dropped
+
+
+def pad(rows: Sequence[Mapping[str, list[int]]], pad_id: int) -> dict[str, torch.Tensor]:
+    """Rows to tensors (n, longest): padded on the right, attention 0 and label IGNORED on the padding."""
+    longest = max(len(row["input_ids"]) for row in rows)
+
+    def column(name: str, fill: int) -> Iterator[list[int]]:
+        for row in rows:
+            yield row[name] + [fill] * (longest - len(row[name]))
+
+    ones: list[Any] = [[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in rows]
+    return {
+        "input_ids": torch.tensor(list(column("input_ids", pad_id))),
+        "labels": torch.tensor(list(column("labels", IGNORED))),
+        "attention_mask": torch.tensor(ones),
+    }
+
+
+def read_examples(path: Path) -> list[Example]:
+    """Examples from JSON lines with `messages` (or `prompt`) and `completion`; the first bad line is named."""
+    if not path.is_file():
+        raise FinetuneError(str(path), "no such file", "JSON lines with `messages` (or `prompt`) and `completion`")
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            messages = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
+            turns = [{"role": str(m["role"]), "content": str(m["content"])} for m in messages]
+            found.append(Example(turns, str(row["completion"]), str(row.get("id", f"{path.name}:{number}"))))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise FinetuneError(
+                f"{path}:{number}", "not an example", 'an object with "messages" (or "prompt") and "completion"'
+            ) from None
+    return found
