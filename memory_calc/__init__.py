@@ -1,0 +1,1 @@
+"""memory_calc: how much memory a training run takes."""

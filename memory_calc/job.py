@@ -1,0 +1,116 @@
+"""One training job: every knob that moves its memory, with defaults and where they are from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+from memory_calc.errors import MemcalcError
+
+METHODS = ("full", "lora", "qlora")
+DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+DTYPE_ALIASES = {"bf16": "bfloat16", "fp16": "float16", "half": "float16", "fp32": "float32"}
+QUANTIZATIONS = ("none", "nf4", "nf4-dq", "int8", "gptq4")
+ATTENTIONS = ("sdpa", "flash_attention_2", "eager")
+UPCASTS = ("none", "norms", "kbit")
+SHARDINGS = ("none", "ddp", "fsdp")
+
+
+@dataclass(frozen=True)
+class Job:
+    """How a model is trained. Values "auto" are settled by `settled()` from the other knobs.
+
+    Defaults: batch, dtype and checkpointing as TRL's SFTTrainer (1.x: bf16 and checkpointing on); optimizer as
+    transformers' TrainingArguments on torch >= 2.8 (`adamw_torch_fused`); rank and adapter dtype as PEFT writes them
+    in its QLoRA guide (r 16, all-linear) and does by default (fp32 adapters, `autocast_adapter_dtype=True`); upcast
+    as `peft.prepare_model_for_kbit_training` does for a quantised base.
+    """
+
+    method: str = "lora"
+    rank: int = 16
+    targets: Sequence[str] = ("all-linear",)  # names of matrices; one string is split at commas
+    use_dora: bool = False
+    batch: int = 1  # sequences of one device in one micro-step
+    seq_tokens: int = 2048
+    dtype: str = "bfloat16"
+    quantization: str = "auto"
+    optimizer: str = "adamw_torch_fused"
+    attention: str = "sdpa"
+    gradient_checkpointing: bool = True
+    loss: str = "hf"
+    upcast: str = "auto"
+    adapter_dtype: str = "auto"
+    autocast: bool | None = None  # None: on for a 2-byte adapter run under Trainer, as its bf16 and fp16 flags do
+    accumulation: int = 1
+    n_gpus: int = 1
+    sharding: str = "none"
+    kernels: str = "none"
+    device: str = "cuda"  # cuda or cpu
+    gpu: str = ""  # only for the size of the context
+
+    def settled(self) -> Job:
+        """The same job with every "auto" decided and every value checked.
+
+        Raises MemcalcError (exit code 2) that names the option, the value and what is allowed.
+        """
+        from memory_calc.losses import LOSSES
+        from memory_calc.terms import optimizer_named
+
+        dtype = DTYPE_ALIASES.get(self.dtype, self.dtype)
+        adapter = DTYPE_ALIASES.get(self.adapter_dtype, self.adapter_dtype)
+        _among("--method", self.method, METHODS)
+        _among("--dtype", dtype, DTYPE_BYTES)
+        _among("--attention", self.attention, ATTENTIONS)
+        _among("--loss", self.loss, LOSSES)
+        _among("--upcast", self.upcast, ("auto", *UPCASTS))
+        _among("--quantization", self.quantization, ("auto", *QUANTIZATIONS))
+        _among("--adapter-dtype", adapter, ("auto", *DTYPE_BYTES))
+        _among("--sharding", self.sharding, SHARDINGS)
+        optimizer_named(self.optimizer)
+        for option, value in (
+            ("--rank", self.rank), ("--batch", self.batch), ("--seq", self.seq_tokens), ("--gpus", self.n_gpus),
+            ("--accumulation", self.accumulation),
+        ):  # fmt: skip
+            if value < 1:
+                raise MemcalcError(option, str(value), allowed="a whole number above 0")
+        if not self.targets and self.method != "full":
+            raise MemcalcError("--targets", "none", allowed="all-linear, or names as q_proj,v_proj")
+        quantization = self.quantization
+        if quantization == "auto":
+            quantization = "nf4-dq" if self.method == "qlora" else "none"
+        if self.method == "qlora" and quantization == "none":
+            raise MemcalcError("--quantization", "none with --method qlora", allowed=", ".join(QUANTIZATIONS[1:]))
+        if self.method == "full" and quantization != "none":
+            raise MemcalcError("--quantization", f"{quantization} with --method full", allowed="none")
+        upcast = self.upcast
+        if upcast == "auto":
+            upcast = "kbit" if quantization != "none" else "none"
+        autocast = self.autocast
+        if autocast is None:
+            autocast = self.method != "full" and dtype != "float32" and self.loss != "hf-kept"
+        adapter = "float32" if adapter == "auto" else adapter
+        targets = tuple(self.targets.split(",")) if isinstance(self.targets, str) else tuple(self.targets)
+        return replace(
+            self,
+            dtype=dtype,
+            targets=targets,
+            quantization=quantization,
+            upcast=upcast,
+            autocast=autocast,
+            adapter_dtype=adapter,
+        )
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one micro-step on one device, padding counted."""
+        return self.batch * self.seq_tokens
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values, for JSON."""
+        return {f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in fields(self)}
+
+
+def _among(option: str, value: str, allowed: object) -> None:
+    choices = [str(choice) for choice in allowed]  # type: ignore[attr-defined]
+    if value not in choices:
+        raise MemcalcError(option, repr(value), allowed=", ".join(choices))

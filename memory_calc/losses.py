@@ -1,0 +1,83 @@
+"""What the logits and the loss cost: copies of the (tokens x vocabulary) matrix by the path that makes the loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from memory_calc.job import Job
+from memory_calc.shapes import ModelShape
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Bytes a logit (one of tokens x vocabulary) at the two peaks of a loss path.
+
+    `forward` and `backward` are for logits of 2 bytes, `*_fp32` for a head that computes in 4 bytes.
+    """
+
+    forward: float
+    backward: float
+    forward_fp32: float
+    backward_fp32: float
+    source: str
+    fused_head: bool = False  # the head's product is made in chunks inside the loss: no matrix of logits
+
+
+LOSSES: dict[str, Loss] = {
+    # 2 logits, 4 float copy, 4 log-softmax; then 4 log-softmax, 4 its gradient, 4 gradient of its input
+    "hf": Loss(10, 12, 8, 12, "transformers loss_utils.ForCausalLMLoss since PR 35646 (4.49), outputs freed"),
+    # as hf, with the logits alive in the caller's variable
+    "hf-kept": Loss(10, 14, 8, 16, "the same with `outputs` kept during backward"),
+    # 2 logits, 4 float copy, 4 contiguous shift, 4 log-softmax
+    "hf-legacy": Loss(14, 14, 12, 12, "transformers <= 4.48 modeling_llama.forward: logits.float(), shifted copy"),
+    "fused-ce": Loss(8, 8, 8, 8, "2 logits, 4 float copy, 2 kernel output (unsloth / fms cross-entropy kernel)"),
+    "liger-ce": Loss(6, 6, 4, 4, "liger_kernel cross_entropy: gradient written into the logits"),
+    "fused-linear-ce": Loss(0, 0, 0, 0, "liger_kernel fused_linear_cross_entropy, cut-cross-entropy", True),
+    "chunked-nll": Loss(0, 0, 0, 0, "trl SFTConfig(loss_type='chunked_nll'): 256 tokens at a time", True),
+    # the list of logit chunks stays whole (2), each chunk's log-softmax is saved in the same dtype (2)
+    "chunked": Loss(4, 4, 8, 8, "litgpt chunked_cross_entropy, lm_head_chunk_size=128"),
+    # chunks of logits (2), every chunk's float log-softmax (4), one float chunk (4/8)
+    "chunked-8": Loss(6.5, 6.5, 8, 8.5, "torchtune CEWithChunkedOutputLoss, 8 chunks"),
+    # logits 2, log-softmax 2, its gradient 2, gradient of its input 2; no float copy
+    "litgpt-full": Loss(4, 8, 8, 16, "litgpt loss on whole logits in the model's dtype"),
+}
+
+CHUNK_TOKENS = 256  # tokens whose logits a fused head holds at once (trl chunked_nll; liger's chunks are of this order)
+
+
+# Bytes a logit of the path hf-legacy where the model's own code differs from Llama's: no float copy in these (2 logits,
+# 2 shift, 2 log-softmax, 2 gradient; transformers 4.4x modeling_gpt_bigcode.forward), and scaled logits that are freed
+# before the shift in Granite (4 + 4 + 4; modeling_granite.forward).
+LEGACY_BYTES = {"gpt_bigcode": 8, "gpt2": 8, "gpt_neox": 8, "granite": 12}
+# Where the code makes no float copy, autocast makes one for cross_entropy and keeps both (2 + 2 + 4 + 4 + 4).
+LEGACY_AUTOCAST = {"hf-legacy": 16, "fused-ce": 12}
+
+
+def logits_bytes(shape: ModelShape, job: Job, logit_bytes: int, *, backward: bool) -> int:
+    """Bytes of logits and their copies at the loss: tokens x vocab x bytes a logit of that path.
+
+    The source of each number is in its row of LOSSES.
+    """
+    row = LOSSES[job.loss]
+    no_float = LEGACY_BYTES.get(shape.model_type) == 8
+    each: float
+    if no_float and job.autocast and job.loss in LEGACY_AUTOCAST:
+        each = LEGACY_AUTOCAST[job.loss]
+    elif job.loss == "hf-legacy" and shape.model_type in LEGACY_BYTES:
+        each = LEGACY_BYTES[shape.model_type]
+    elif logit_bytes == 4:
+        each = row.backward_fp32 if backward else row.forward_fp32
+    else:
+        each = row.backward if backward else row.forward
+    return int(job.tokens * shape.vocab * each)
+
+
+def chunk_bytes(loss: str, tokens: int, vocab: int, hidden: int) -> int:
+    """Bytes that a fused head keeps: one chunk of float logits twice, and the gradient of the hidden states.
+
+    2 x 4 x min(tokens, 256) x vocab + 2 x tokens x hidden; 0 for the other paths (liger_kernel
+    ops/fused_linear_cross_entropy.py).
+    """
+    if not LOSSES[loss].fused_head:
+        return 0
+    return 8 * min(tokens, CHUNK_TOKENS) * vocab + 2 * tokens * hidden
