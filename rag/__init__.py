@@ -1,0 +1,1 @@
+"""rag: documents in, index out, cited answers."""
