@@ -9,7 +9,7 @@ ALPHA = 0.05
 FEWEST_PAIRS = 6  # exact McNemar: 6 pairs all on one side give p = 0.031, 5 give 0.063
 
 VERDICTS = {
-    "improved": "significantly more gain cases pass than on the untouched replay; the guard cases are not worse",
+    "improved": "significantly more gain cases pass than on the untouched replay; the guard lost at most the margin",
     "worse": "significantly fewer gain cases pass, or the guard cases got significantly worse by more than the margin",
     "mixed": "more gain cases pass, but the guard cases lost more than the margin",
     "unproven": "neither is shown",

@@ -24,6 +24,7 @@ class Example:
     messages: Question
     completion: str
     id: str = ""
+    ends: bool = True  # False: the text was cut, so the model must not learn to stop there
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,7 @@ def tokenize(base: Base, example: Example) -> dict[str, list[int]]:
     # Some templates rewrite earlier turns; then the completion is closed by hand.
     completion = whole[len(prompt) :].rstrip() if whole.startswith(prompt) else example.completion
     end = base.tokenizer.eos_token
-    if not completion.endswith(end):
-        completion += end
+    completion = completion.removesuffix(end) + (end if example.ends else "")
     prompt_ids = base.tokenizer(prompt, add_special_tokens=False)["input_ids"]
     completion_ids = base.tokenizer(completion, add_special_tokens=False)["input_ids"]
     return {

@@ -6,8 +6,11 @@ The prompts are written for this project and share no item with the general ques
 
 from __future__ import annotations
 
-from finetune.answer import Answer
+from finetune.answer import answerer
+from finetune.base import Base
 from finetune.examples import Example
+
+MAX_TOKENS = 64  # of one replayed answer
 
 PROMPTS = (
     "Why do leaves change colour in autumn?",
@@ -77,11 +80,16 @@ PROMPTS = (
 )
 
 
-def own_answers(answer: Answer, n: int) -> list[Example]:
-    """The base's own answers to the first `n` general prompts, as examples; answers that came empty are left out."""
+def own_answers(base: Base, n: int) -> list[Example]:
+    """The base's own greedy answers to the first `n` general prompts, as examples; empty ones are left out.
+
+    An answer that ran into the limit is not taught to end there.
+    """
     questions = [[{"role": "user", "content": prompt}] for prompt in PROMPTS[:n]]
+    texts = answerer(base, max_new_tokens=MAX_TOKENS)(questions)
+    lengths = [len(ids) for ids in base.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
     return [
-        Example(question, text, id=f"replay-{i}")
-        for i, (question, text) in enumerate(zip(questions, answer(questions), strict=True))
-        if text.strip()
+        Example(question, text, id=f"replay-{i}", ends=length < MAX_TOKENS - 1)
+        for i, (question, text, length) in enumerate(zip(questions, texts, lengths, strict=True))
+        if text
     ]

@@ -19,7 +19,6 @@ from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
-from finetune.answer import answerer
 from finetune.base import Base, load
 from finetune.errors import FinetuneError
 from finetune.examples import IGNORED, Dropped, Example, pad, tokenize_all
@@ -107,8 +106,7 @@ def _replayed(base: str | Path, recipe: Recipe, work: Path, trust_remote_code: b
         return []
     if not kept.is_file():
         fresh = load(base, quantization=recipe.quantization, trust_remote_code=trust_remote_code)
-        answers = own_answers(answerer(fresh, max_new_tokens=48), recipe.replay)
-        rows = [{"messages": list(e.messages), "completion": e.completion, "id": e.id} for e in answers]
+        rows = [asdict(example) for example in own_answers(fresh, recipe.replay)]
         temporary = work / "replay.json.part"
         temporary.write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
         os.replace(temporary, kept)

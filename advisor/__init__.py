@@ -1,0 +1,1 @@
+"""advisor: why did each case fail, and what is the cheapest cure?"""

@@ -1,0 +1,183 @@
+"""The command `advise`: options in, the story told, a report out. Heavy imports stay inside the bodies."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from advisor.plan import Plan
+    from advisor.read import Log
+
+DEFAULT = "run"
+
+
+class FileFirst(click.Group):
+    """A group whose first argument may be a file: then the whole story is told of it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("--help", "--version", "-h"):
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    cls=FileFirst,
+    invoke_without_command=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="formfacts")
+def advise() -> None:
+    """From a log of LLM failures to a proven fix: finetuning is for form, RAG is for facts.
+
+    \b
+    advise FAILURES...            read, diagnose, replay, plan; then ask before anything is launched
+    advise FAILURES --launch      run the plan and prove it on held-out cases
+    advise diagnose FAILURES      why each case failed, one line each
+    advise explain FAILURES ID    all evidence on one case
+    """
+
+
+files = click.argument("failures", nargs=-1, required=True, type=click.Path(path_type=Path))
+
+
+@advise.command(DEFAULT)
+@files
+@click.option("--docs", type=click.Path(path_type=Path), help="Documents that hold the facts: a folder or a file.")
+@click.option("--base", default="embedded", show_default=True, help="What is trained: a folder, a hub id, or embedded.")
+@click.option("--model", default="", help="What answers: a folder, a hub id, or the URL of an endpoint.  [the base]")
+@click.option("--gpu", default="auto", show_default=True, help="The card to size for: a name, 24gib, cpu, auto.")
+@click.option("--run", "run_folder", type=click.Path(path_type=Path), help="The run folder.  [runs/NAME-HASH]")
+@click.option("--launch", is_flag=True, help="Run the plan.")
+@click.option("--yes", is_flag=True, help="Do not ask before the launch.")
+@click.option("--replay-limit", default=300, show_default=True, type=click.IntRange(1), help="Failures asked again.")
+@click.option("--seed", default=0, show_default=True, help="For the split, the samples and the training.")
+@click.option("--trust-remote-code", is_flag=True, help="Let the base run code of its own. Off for a reason.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
+def run_story(
+    failures: tuple[Path, ...],
+    docs: Path | None,
+    base: str,
+    model: str,
+    gpu: str,
+    run_folder: Path | None,
+    launch: bool,
+    yes: bool,
+    replay_limit: int,
+    seed: int,
+    trust_remote_code: bool,
+    as_json: bool,
+) -> None:
+    """Read FAILURES, say why each failed and what to buy for it, and with --launch do it and prove it."""
+    from advisor.errors import WrongUsage
+
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if launch and not (yes or terminal):
+        raise WrongUsage("--launch", "no terminal to ask on", fix="add --yes")
+    if yes and not launch:
+        raise WrongUsage("--yes", "nothing to say yes to", fix="add --launch")
+    _offline_unless_hub(base, model)
+    from advisor.advise import advise as tell_story
+    from advisor.run import Request
+    from advisor.show import show_plan, show_result
+    from advisor.tell import Tell
+
+    tell = Tell()
+    console = _console(as_json)
+
+    def agreed(plan: Plan, log: Log, diagnoses: Any) -> bool:
+        show_plan(console, plan, log, diagnoses)
+        if not plan.experiments or not (launch or (terminal and not as_json)):
+            return False
+        return yes or click.confirm("Launch?", default=False)
+
+    outcome = tell_story(
+        Request(
+            failures=failures,
+            docs=docs,
+            base=base,
+            model=model,
+            gpu=gpu,
+            run=run_folder,
+            replay_limit=replay_limit,
+            seed=seed,
+            trust_remote_code=trust_remote_code,
+            may_ask_models=launch or (terminal and not as_json),
+            agreed=agreed,
+        ),
+        tell,
+    )
+    if as_json:
+        click.echo(json.dumps(outcome.as_dict(), ensure_ascii=False))
+    else:
+        show_result(console, outcome)
+
+
+@advise.command()
+@files
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a failure, as in diagnoses.jsonl.")
+def diagnose(failures: tuple[Path, ...], as_json: bool) -> None:
+    """Say why each case in FAILURES failed, from the log alone."""
+    _offline_unless_hub("embedded", "")
+    from advisor.diagnose import as_row
+    from advisor.diagnose import diagnose as diagnose_all
+    from advisor.read import read
+    from advisor.show import show_diagnoses
+
+    log = read(failures)
+    diagnoses = diagnose_all(log.failures)
+    if as_json:
+        for diagnosis in diagnoses:
+            click.echo(json.dumps(as_row(diagnosis), ensure_ascii=False))
+        for row in log.rejected:
+            click.echo(f"rejected {row.file}:{row.line}: {row.reason}", err=True)
+    else:
+        show_diagnoses(_console(False), log, diagnoses)
+
+
+@advise.command()
+@click.argument("failures", type=click.Path(path_type=Path))
+@click.argument("id")
+@click.option("--json", "as_json", is_flag=True, help="The diagnosis as JSON.")
+def explain(failures: Path, id: str, as_json: bool) -> None:
+    """Show all evidence on the case ID of FAILURES."""
+    from advisor.errors import WrongUsage
+
+    _offline_unless_hub("embedded", "")
+    from advisor.diagnose import as_row
+    from advisor.diagnose import diagnose as diagnose_all
+    from advisor.read import read
+    from advisor.show import show_case
+
+    log = read([failures])
+    found = [failure for failure in log.failures if failure.id == id]
+    if not found:
+        raise WrongUsage("ID", id, "the id of a failure in the log", f"advise diagnose {failures} lists them")
+    diagnosis = diagnose_all(found)[0]
+    if as_json:
+        click.echo(json.dumps(as_row(diagnosis), ensure_ascii=False))
+    else:
+        show_case(_console(False), found[0], diagnosis)
+
+
+def _offline_unless_hub(base: str, model: str) -> None:
+    """No hub is asked for what lies in packages and folders: without a network its retries would cost minutes."""
+    local = all(not name or name == "embedded" or "://" in name or Path(name).exists() for name in (base, model))
+    if local:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def _console(quiet: bool) -> Any:
+    from rich.console import Console
+
+    return Console(quiet=quiet, highlight=False)
+
+
+if __name__ == "__main__":
+    advise()

@@ -1,0 +1,274 @@
+"""One row of a log, whatever its columns are called, as a failure."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from advisor.records import Failure, Message
+
+# field -> accepted names, best first; compared in lower case without `_`, `-`, `.` or spaces, so that actual_output,
+# actualOutput and "Actual Output" are one. From the public schemas of: ours; ragas (user_input, response,
+# retrieved_contexts); DeepEval (actual_output, expected_output, retrieval_context); OpenAI evals (sampled, ideal);
+# LangSmith and Langfuse (inputs, outputs, expected_output); HELM (completion); mlflow (ground_truth); RAGChecker
+# (query, gt_answer, retrieved_context).
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "prompt": (
+        "prompt",
+        "input",
+        "question",
+        "query",
+        "user_input",
+        "instruction",
+        "inputs",
+        "request",
+        "user",
+        "task",
+    ),
+    "output": (
+        "output",
+        "response",
+        "completion",
+        "prediction",
+        "answer",
+        "actual_output",
+        "model_output",
+        "generation",
+        "generated_text",
+        "predicted",
+        "sampled",
+        "outputs",
+        "model_answer",
+        "result",
+    ),
+    "reference": (
+        "reference",
+        "references",
+        "expected",
+        "expected_output",
+        "target",
+        "ideal",
+        "gold",
+        "ground_truth",
+        "ground_truths",
+        "label",
+        "gt_answer",
+        "correct_answer",
+        "gold_answer",
+        "expected_answer",
+        "reference_output",
+        "solution",
+        "correction",
+    ),
+    "context": (
+        "context",
+        "contexts",
+        "retrieved_contexts",
+        "retrieval_context",
+        "retrieved_context",
+        "passages",
+        "documents",
+        "sources",
+        "passage",
+        "document",
+    ),
+    "feedback": ("feedback", "comment", "comments", "reason", "note", "notes", "critique", "explanation", "rationale"),
+    "error": ("error", "exception"),
+    "finish_reason": ("finish_reason", "stop_reason"),
+    "system": ("system", "system_prompt", "system_message"),
+}
+# These alone say that a case passed or failed, whatever the other scores are.
+DECIDING = ("passed", "pass", "success", "correct", "is_correct")
+SCORES = ("score", "accuracy", "exact_match", "em", "f1", "rating")
+_WORDS = {"true": True, "pass": True, "passed": True, "yes": True, "correct": True, "c": True, "success": True}
+_WORDS |= {"false": False, "fail": False, "failed": False, "no": False, "incorrect": False, "i": False, "wrong": False}
+MAX_DEPTH = 64
+
+
+class BadRow(ValueError):
+    """This row cannot be used; the text says why and never quotes the row."""
+
+
+def failure_of(row: Any, file: str, line: int) -> Failure:
+    """The failure (or, where the row's scores say so, the passing case) that a row of a log describes.
+
+    Raises BadRow, with a reason for the user, when there is no prompt or no output in it.
+    """
+    if not isinstance(row, Mapping):
+        raise BadRow(f"{_kind(row)}, not an object with a prompt and an output")
+    row = mended(row)
+    if not all(isinstance(key, str) for key in row):
+        raise BadRow("more cells than the header has columns")
+    names: dict[str, str] = {}
+    for key in row:
+        names.setdefault(_plain(key), key)
+    used: set[str] = set()
+
+    def take(field: str) -> Any:
+        for name in COLUMNS[field]:
+            key = names.get(_plain(name))
+            if key is not None and row[key] is not None:
+                used.add(key)
+                return row[key]
+        return None
+
+    raw_prompt, raw_output, error = take("prompt"), take("output"), take("error")
+    has_output = raw_output is not None or any(_plain(name) in names for name in COLUMNS["output"])
+    messages = messages_of(row.get("messages")) if row.get("messages") else messages_of(raw_prompt)
+    used.add("messages")
+    output = text_of(raw_output)
+    if messages and messages[-1]["role"] == "assistant" and (not has_output or messages[-1]["content"] == output):
+        output, has_output = messages[-1]["content"], True
+        messages = messages[:-1]
+    system = text_of(take("system"))
+    if system and not (messages and messages[0]["role"] == "system"):
+        messages = ({"role": "system", "content": system}, *messages)
+    if not any(message["content"].strip() for message in messages):
+        raise BadRow(f"no prompt (a column called messages, {', '.join(COLUMNS['prompt'][:5])}, ...)")
+    if not has_output and not error:
+        raise BadRow(f"no output (a column called {', '.join(COLUMNS['output'][:5])}, ...)")
+    scores, said = _scores(row, names, used)
+    metadata = row["metadata"] if isinstance(row.get("metadata"), Mapping) else {}
+    fields = {field: take(field) for field in ("reference", "context", "feedback", "finish_reason")}
+    kept = {"metadata", "scores", "checks", "review", "id"}
+    rest = {key: value for key, value in row.items() if key not in used | kept}
+    name = metadata.get("id", row.get("id"))
+    return Failure(
+        id=str(name) if isinstance(name, str | int) and str(name) else "",
+        messages=messages,
+        output=output,
+        reference=_texts(fields["reference"]),
+        context=_texts(fields["context"]),
+        feedback="\n".join(_texts(fields["feedback"])),
+        checks=_checks(row.get("checks")),
+        scores=scores,
+        error=text_of(error),
+        finish_reason=text_of(fields["finish_reason"]),
+        review=row["review"] if isinstance(row.get("review"), Mapping) else {},
+        metadata={**rest, **metadata},
+        passed=said is True and not error,
+        file=file,
+        line=line,
+    )
+
+
+def messages_of(value: Any) -> tuple[Message, ...]:
+    """Chat messages from a list of them, a string that holds such a list as JSON, {"messages": ...} or plain text."""
+    if isinstance(value, Mapping):
+        for key in ("messages", "raw", "prompt", "content", "text", "input", "question", "query"):
+            if value.get(key):
+                return messages_of(value[key])
+    if isinstance(value, str) and value.lstrip().startswith("[{") and '"role"' in value:
+        try:
+            return messages_of(json.loads(value)) or ({"role": "user", "content": value},)
+        except ValueError:
+            pass
+    if isinstance(value, list) and value and all(isinstance(m, Mapping) and "content" in m for m in value):
+        roles = {"human": "user", "ai": "assistant"}
+        role_of = [str(m.get("role") or m.get("type") or "user") for m in value]
+        return tuple(
+            {"role": roles.get(role, role), "content": text_of(m["content"])}
+            for role, m in zip(role_of, value, strict=True)
+        )
+    text = text_of(value)
+    return ({"role": "user", "content": text},) if text else ()
+
+
+def text_of(value: Any) -> str:
+    """A cell as text: parts of a message joined, the answer inside a provider's envelope, else JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        for key in ("output", "completion", "content", "text"):
+            if isinstance(value.get(key), str) and len(value) <= 12:
+                return str(value[key])
+    if isinstance(value, list) and value and all(isinstance(part, Mapping) and "type" in part for part in value):
+        return "\n".join(str(part["text"]) for part in value if isinstance(part.get("text"), str))
+    return json.dumps(value, ensure_ascii=False)
+
+
+def mended(value: Any, depth: int = 0) -> Any:
+    """The value with lone surrogates replaced by U+FFFD, so that it can be written as UTF-8 again."""
+    if depth > MAX_DEPTH:
+        raise BadRow(f"nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return value
+    if isinstance(value, Mapping):
+        return {mended(key, depth + 1): mended(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [mended(item, depth + 1) for item in value]
+    return value
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[_\-. ]", "", name).lower()
+
+
+def _kind(value: Any) -> str:
+    kinds = {list: "a list", str: "a bare string", bool: "a bare true or false", type(None): "null"}
+    return kinds.get(type(value), "a bare number")
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) and value.lstrip()[:1] == "[" and value.rstrip()[-1:] == "]":
+        for parse in (json.loads, ast.literal_eval):  # a list in a CSV cell: JSON, or what pandas writes
+            try:
+                parsed = parse(value)
+            except (ValueError, SyntaxError, MemoryError, RecursionError):
+                continue
+            if isinstance(parsed, list) and parsed and all(isinstance(item, str) for item in parsed):
+                return tuple(parsed)
+            break
+    items: Iterable[Any] = value if isinstance(value, list | tuple) else [value]
+    return tuple(text for text in map(text_of, items) if text.strip())
+
+
+def _checks(value: Any) -> tuple[Mapping[str, Any], ...]:
+    if not value:
+        return ()
+    items = value if isinstance(value, list) else [value]
+    return tuple(item if isinstance(item, Mapping) else {"type": str(item)} for item in items)
+
+
+def _scores(row: Mapping[str, Any], names: Mapping[str, str], used: set[str]) -> tuple[dict[str, Any], bool | None]:
+    """All scores of the row, and whether they say passed (True), failed (False) or nothing (None)."""
+    given = row.get("scores")
+    scores: dict[str, Any] = dict(given) if isinstance(given, Mapping) else ({"scores": given} if given else {})
+    for name in (*DECIDING, *SCORES):
+        if (key := names.get(_plain(name))) is not None:
+            scores.setdefault(key, row[key])
+            used.add(key)
+    deciding = [_holds(value) for name, value in scores.items() if _plain(name) in map(_plain, DECIDING)]
+    known = [said for said in deciding if said is not None]
+    known = known or [said for said in map(_holds, scores.values()) if said is not None]
+    return scores, (all(known) if known else None)
+
+
+def _holds(value: Any) -> bool | None:
+    """Whether one score is a pass: true, 1 or at its own threshold. 0.7 without a threshold is not known to be one."""
+    if isinstance(value, Mapping):
+        for key in ("passed", "pass", "success"):
+            if isinstance(value.get(key), bool):
+                return bool(value[key])
+        number, threshold = value.get("score", value.get("value")), value.get("threshold")
+        if isinstance(number, int | float) and isinstance(threshold, int | float):
+            return float(number) >= float(threshold)
+        return _holds(number) if not isinstance(number, Mapping) else None
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return _WORDS.get(value.strip().lower())
+    if isinstance(value, int | float):
+        return None if math.isnan(value) else value == 1
+    return None

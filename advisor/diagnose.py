@@ -1,0 +1,218 @@
+"""Why did each case fail? The ladder of evidence, the router over it, one calibrated diagnosis a failure."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from advisor import router
+from advisor.evidence.checks import checks
+from advisor.evidence.constraints import constraints
+from advisor.evidence.context import context, source_of
+from advisor.evidence.feedback import Encode, feedback, likeness, meaning
+from advisor.evidence.harness import LIKELY, duplicates, harness
+from advisor.evidence.knowledge import knowledge
+from advisor.evidence.question import question
+from advisor.evidence.reference import PROOF, reference
+from advisor.evidence.shapes import shapes
+from advisor.features import LEARNED_RUNGS, features
+from advisor.records import CAUSES, VERDICTS, Diagnosis, Evidence, Failure
+
+if TYPE_CHECKING:
+    from rag.embed import Embedder
+
+Progress = Callable[[int, int], None]
+LADDER: tuple[Callable[[Failure], list[Evidence]], ...] = (
+    harness,
+    checks,
+    reference,
+    constraints,
+    shapes,
+    context,
+    knowledge,
+    question,
+    feedback,
+)
+# Before evidence of its own: a broken test is shown, not guessed, and only a replay can show a flaky case.
+HARNESS_PRIOR, FLAKY_PRIOR = 0.02, 0.005
+# Share of failures that need both cures, of those as likely form as facts; .5 where both are shown by evidence.
+BOTH_SHARE, BOTH_SHOWN = 0.1, 0.5
+# Where no text was given, ignoring it is next to impossible.
+IGNORED_WITHOUT_SOURCE = 0.03
+GATE_MASS = 0.9  # the least mass of a gate that fires
+REVIEWED = 8.0  # log-odds of a person's verdict in `review`
+NO_MODEL = "without sentence vectors: sentence-transformers or its model is not installed"
+
+
+def gather(failure: Failure) -> list[Evidence]:
+    """All evidence that one failure holds by itself, rung by rung."""
+    return [evidence for rung in LADDER for evidence in rung(failure)] + _reviewed(failure)
+
+
+def diagnose(
+    failures: Sequence[Failure],
+    *,
+    embedder: Embedder | Literal[False] | None = None,
+    progress: Progress | None = None,
+) -> list[Diagnosis]:
+    """One diagnosis a failure, in order.
+
+    `embedder` None loads the default model if it is installed; False, or none installed, leaves the router its
+    half that reads evidence and wording only, which each diagnosis then says. `progress` gets (done, all).
+    """
+    if not failures:
+        return []
+    encode = _encoder(embedder)
+    gathered = []
+    for at, failure in enumerate(failures):
+        gathered.append(gather(failure))
+        if progress:
+            progress(at + 1, len(failures))
+    for at, twin in duplicates(failures).items():
+        gathered[at].append(twin)
+    learned = router.load()
+    measured = np.stack([features(f, found) for f, found in zip(failures, gathered, strict=True)])
+    meanings = router.meanings_of(failures, encode) if encode else None
+    judged = learned.probabilities(measured, meanings)
+    if encode:
+        _read_notes(failures, gathered, encode)
+    return [
+        _concluded(failure, found, [float(p) for p in three], learned.unsure_below, meanings is not None)
+        for failure, found, three in zip(failures, gathered, judged, strict=True)
+    ]
+
+
+def as_row(diagnosis: Diagnosis) -> dict[str, Any]:
+    """The diagnosis as a row of diagnoses.jsonl; the rounded probabilities sum to 1."""
+    rounded = {cause: round(diagnosis.probabilities[cause], 4) for cause in CAUSES}
+    top = max(rounded, key=lambda cause: rounded[cause])
+    rounded[top] = round(rounded[top] + 1 - sum(rounded.values()), 4)
+    return {
+        "id": diagnosis.id,
+        "verdict": diagnosis.verdict,
+        "probabilities": rounded,
+        "evidence": [
+            {"rung": e.rung, "cause": e.cause, "says": e.says, "quote": e.quote, "weight": round(e.weight, 3)}
+            for e in diagnosis.evidence
+        ],
+        "cluster": diagnosis.cluster,
+        "source": {"file": diagnosis.file, "line": diagnosis.line},
+    }
+
+
+def _encoder(embedder: Embedder | Literal[False] | None) -> Encode | None:
+    if embedder is False:
+        return None
+    if embedder is not None:
+        return lambda texts: embedder.encode(texts, max_tokens=router.EMBED_TOKENS)
+    from rag.embed import Embedder as Default
+    from rag.errors import RagError
+
+    try:
+        found = Default(max_tokens=router.EMBED_TOKENS)
+        found.encode(["is the model there?"])
+    except RagError as missing:
+        logging.getLogger(__name__).info("%s", missing)
+        return None
+    return found.encode
+
+
+def _read_notes(failures: Sequence[Failure], gathered: list[list[Evidence]], encode: Encode) -> None:
+    """Add what the reviewers' notes mean, where there are any, to what their words say."""
+    noted = [at for at, failure in enumerate(failures) if failure.feedback.strip()]
+    if not noted:
+        return
+    for at, like in zip(noted, likeness([failures[at].feedback[:600] for at in noted], encode), strict=True):
+        gathered[at].extend(meaning(failures[at].feedback, like))
+
+
+def _reviewed(failure: Failure) -> list[Evidence]:
+    said = str(failure.review.get("verdict") or failure.review.get("cause") or "").strip().lower()
+    if said not in CAUSES:
+        return []
+    return [Evidence("review", said, f"a person reviewed this failure and says {said}", "", REVIEWED)]
+
+
+def _concluded(
+    failure: Failure, found: list[Evidence], three: Sequence[float], unsure_below: float, meant: bool
+) -> Diagnosis:
+    """The verdict of one failure from the router's three probabilities and the evidence that it has not learned."""
+    logits = {cause: math.log(p) for cause, p in _seven(failure, found, three).items()}
+    for evidence in found:
+        if evidence.rung not in LEARNED_RUNGS or evidence.weight >= PROOF:
+            logits[evidence.cause] += evidence.weight
+    probabilities = _normal(logits)
+    gate = sum(e.weight for e in found if e.rung == "harness" and e.cause == "harness" and e.weight >= LIKELY)
+    if gate and probabilities["harness"] < GATE_MASS:
+        others = 1 - probabilities["harness"]
+        probabilities = {cause: p * (1 - GATE_MASS) / others for cause, p in probabilities.items()}
+        probabilities["harness"] = GATE_MASS
+    verdict = max(probabilities, key=lambda cause: probabilities[cause])
+    if _top_mass(probabilities) < unsure_below:
+        verdict = "unsure"
+    assert verdict in VERDICTS
+    says = "the router, over all evidence and the wording, gives form {:.2f}, facts {:.2f}, other {:.2f}".format(*three)
+    says += "" if meant else f" ({NO_MODEL})"
+    heard = Evidence("router", ("form", "facts", "capability")[int(np.argmax(three))], says)
+    ranked = (*sorted(found, key=lambda evidence: -abs(evidence.weight)), heard)
+    return Diagnosis(failure.id, verdict, probabilities, ranked, failure.file, failure.line)
+
+
+def _seven(failure: Failure, found: Sequence[Evidence], three: Sequence[float]) -> dict[str, float]:
+    """The router's form, facts, other as the seven causes."""
+    form, facts, other = three
+    shown_form = any(e.cause == "form" and e.weight >= 4 for e in found)
+    shown_facts = any(e.cause in ("facts", "context-ignored") and e.weight >= 2 for e in found)
+    both = (BOTH_SHOWN if shown_form and shown_facts else BOTH_SHARE) * 4 * form * facts
+    both = min(both, 2 * form, 2 * facts)
+    ignored = _ignored_share(failure, found)
+    rest = 1 - HARNESS_PRIOR - FLAKY_PRIOR
+    return {
+        "form": rest * (form - both / 2) + 1e-6,
+        "facts": rest * (facts - both / 2) * (1 - ignored) + 1e-6,
+        "both": rest * both + 1e-6,
+        "context-ignored": rest * (facts - both / 2) * ignored + 1e-6,
+        "harness": HARNESS_PRIOR,
+        "capability": rest * other + 1e-6,
+        "flaky": FLAKY_PRIOR,
+    }
+
+
+def _ignored_share(failure: Failure, found: Sequence[Evidence]) -> float:
+    """Of the mass on facts, the share that was in the given text: by what the text holds and the answer lacks."""
+    given = bool(source_of(failure)) or any(e.rung == "question" and e.cause == "context-ignored" for e in found)
+    if not given:
+        return IGNORED_WITHOUT_SOURCE
+    against = sum(e.weight for e in found if e.rung == "context" and e.cause == "facts")
+    balance = sum(e.weight for e in found if e.cause == "context-ignored") - against
+    return 1 / (1 + math.exp(1.0 - balance))
+
+
+def _top_mass(probabilities: Mapping[str, float]) -> float:
+    """The largest mass over what leads to different cures, `both` counting half for each of its two."""
+    half = probabilities["both"] / 2
+    groups = (
+        probabilities["form"] + half,
+        probabilities["facts"] + probabilities["context-ignored"] + half,
+        probabilities["capability"],
+        probabilities["harness"],
+        probabilities["both"],
+    )
+    return max(groups)
+
+
+def _normal(logits: Mapping[str, float]) -> dict[str, float]:
+    top = max(logits.values())
+    mass = {cause: math.exp(value - top) for cause, value in logits.items()}
+    total = sum(mass.values())
+    return {cause: value / total for cause, value in mass.items()}
+
+
+def clustered(diagnosis: Diagnosis, cluster: str) -> Diagnosis:
+    """The same diagnosis, named as one of a cluster."""
+    return replace(diagnosis, cluster=cluster)

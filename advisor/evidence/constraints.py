@@ -1,0 +1,276 @@
+"""Rung 2, what the prompt asks of the text and what came: counts, words, beginnings, casing, separators."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from advisor.evidence.text import CJK, contains, count_words, folded, instructions, quoted, sentences
+from advisor.records import Evidence, Failure
+
+RUNG = "constraints"
+BROKEN = 4.0  # log-odds of form when a constraint that can be counted is broken
+NEARLY = 1.5  # a length that is missed by less than a quarter
+
+_ONES = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_WORD_NUMBERS = {word: n for n, word in enumerate(_ONES)} | {"a single": 1, "twenty": 20, "fifty": 50, "hundred": 100}
+_WORD_NUMBERS |= {c: n for n, c in enumerate("零一二三四五六七八九十")} | {"两": 2}
+_N = r"(?P<n>\d[\d,]*|" + "|".join(w for w in _WORD_NUMBERS if w.isascii()) + r")"
+_BOUND = (
+    r"(?P<bound>exactly|precisely|at least|at most|no more than|not more than|less than|fewer than|more than|under|"
+    r"up to|a maximum of|maximum|max|a minimum of|minimum|within|only|over|around|about|approximately|in|of|into|with|"
+    r"contain|have|write|give|list|provide|name|generate)?"
+)
+_UNIT = (
+    r"(?P<unit>words?|sentences?|characters?|letters?|lines?|paragraphs?|bullet points?|bullets?|items?|stanzas?|"
+    r"sections?|verses?)"
+)
+_COUNT = re.compile(
+    rf"(?<!\bI )\b{_BOUND}(?: me| us)?[ :]*\b{_N}[ -]*(?P<more>or (?:less|fewer|more) )?(?:\w+ )?{_UNIT}\b"
+    r"(?P<after> or (?:less|fewer|more)| at most| at least)?",
+    re.I,
+)
+_COUNT_ZH = re.compile(
+    r"(?P<bound>不超过|不少于|不多于|至少|最多|少于|多于|大约|约|控制在|限制在)?\s*(?P<n>\d+|"
+    r"[一二三四五六七八九十两])\s*"
+    r"(?P<unit>个?字|个?词|句话?|段|行|条|点)(?P<after>以内|以下|以上|左右|之内)?"
+)
+_EXACT = {"exactly", "precisely"}
+_AT_MOST = {"at most", "no more than", "not more than", "under", "up to", "a maximum of", "maximum", "max", "within"}
+_AT_MOST |= {"less than", "fewer than", "不超过", "不多于", "最多", "少于", "控制在", "限制在"}
+_AT_LEAST = {"at least", "a minimum of", "minimum", "more than", "over", "至少", "不少于", "多于"}
+_STRICT = {"less than", "fewer than", "more than", "over", "under", "少于", "多于"}
+
+_QUOTE = r"[\"'“‘「`](?P<q>[^\"”’」`\n]{1,200})[\"'”’」`]"
+_ENDS = re.compile(
+    rf"\b(?:end|finish|conclude|close)(?:s|ing)? (?:\w+ ){{0,6}}?(?:with|by)\b[^\"“'\n]{{0,60}}{_QUOTE}", re.I
+)
+_STARTS = re.compile(rf"\b(?:start|begin|open)(?:s|ing)? (?:\w+ ){{0,6}}?with\b[^\"“'\n]{{0,40}}{_QUOTE}", re.I)
+# One or more quoted words in a row, or a bracketed list of words.
+_ITEM = r"[\"'“][^\"”\n]{1,60}?[\"'”](?=[\s.,;!?)\]]|$)"
+_LISTED = rf"(?P<list>\[[^\]\n]{{1,160}}\]|{_ITEM}(?:(?:,? (?:and|or) |, ?|，){_ITEM})*)"
+_FORBIDDEN = re.compile(
+    r"\b(?:do not|don't|never|without|avoid|should not|must not|cannot|"
+    r"can't)\b[^.\n]{0,40}?\b(?:words?|phrases?|keywords?|"
+    r"terms?)\b[^.\n\"'“\[]{0,30}" + _LISTED,
+    re.I,
+)
+_REQUIRED = re.compile(
+    r"(?<!not )(?<!without )\b(?:include|use|contain|mention|containing|"
+    r"including)\b(?: the)? (?:following )?(?:key)?(?:words?|phrases?)\b"
+    r"[^.\n\"'“\[]{0,20}" + _LISTED,
+    re.I,
+)
+_LOWER = re.compile(r"\b(?:all|only|entirely|in) (?:in )?lower ?-?case\b|\bno capital letters\b|小写", re.I)
+_UPPER = re.compile(
+    r"\b(?:all|only|entirely|in) (?:in )?(?:capital letters|upper ?-?case|caps)\b|\ball capital\b|大写字母", re.I
+)
+_NO_COMMA = re.compile(
+    r"\b(?:no|without(?: any| using)*|avoid(?: using)?(?: any)?|not (?:use|contain)(?: any)?|"
+    r"refrain from .{0,20})\s+commas?\b",
+    re.I,
+)
+_IN_QUOTES = re.compile(r"\b(?:wrap|enclose|put|surround)\b.{0,40}\b(?:double )?quot(?:es|ation marks)\b", re.I)
+_SEPARATED = re.compile(
+    r"\b(?:separated?|divided?) (?:\w+ ){0,3}?(?:by|with)[^*\-#\n]{0,40}(?P<sep>\*{3,}|-{3,}|#{3,})", re.I
+)
+_PLACEHOLDERS = re.compile(r"\bplaceholders?\b.{0,60}\[", re.I)
+_POSTSCRIPT = re.compile(r"\b(?P<ps>P\.\s?(?:P\.)?S\.?)", re.I)
+_TITLE = re.compile(r"\b(?:double )?(?:angular|angle) brackets\b|<<.{0,40}>>", re.I)
+_BULLETS = re.compile(
+    r"\b(?:bullet(?:ed)?(?: points?| list)?|as (?:an? )?(?:unordered )?list)\b|列表|要点|项目符号", re.I
+)
+_TABLE = re.compile(r"\b(?:markdown table|as a table|in a table|table format|tabular)\b|表格", re.I)
+_LIST_LINE = re.compile(r"^\s*(?:[-*•+·]|\d+[.)、]|[（(]\d+[)）]|[一二三四五六七八九十]+、)\s*\S", re.M)
+_LONG_WORDS = re.compile(
+    r"\b(?:all|every|each) words? (?:having|with|of|has|have|must have) (?P<bound>at most|at least|"
+    r"exactly) (?P<n>\d+) (?:characters|letters)",
+    re.I,
+)
+_NTH_WORD = re.compile(
+    rf"\b(?:the )?(?P<places>\d+(?:st|nd|rd|th)(?:, (?:and )?\d+(?:st|nd|rd|th))*) words? (?:to be|is|"
+    rf"must be|should be) {_LISTED}",
+    re.I,
+)
+_LAST_WORD = re.compile(rf"\b(?:the )?last word (?:to be|is|must be|should be|being) {_LISTED}", re.I)
+_TIMES = re.compile(
+    r"[\"'“](?P<word>[^\"'”\n]{1,40})[\"'”] (?:should |must |to )?(?:appear|occur|be used|"
+    r"be mentioned)s? (?P<bound>at most|at least|exactly|less than|more than) "
+    rf"{_N} times?",
+    re.I,
+)
+_REPEAT_FIRST = re.compile(
+    r"\brepeat the (?:request|prompt|question|sentence)\b.{0,60}\b(?:without change|word for word|"
+    r"exactly|verbatim|first)",
+    re.I,
+)
+
+
+def constraints(failure: Failure) -> list[Evidence]:
+    """One evidence of form for each countable wish of the prompt that the output breaks, one against form if none is.
+
+    The wish is quoted; the sentence says what came instead.
+    """
+    output = failure.output.strip()
+    if not output:
+        return []
+    prompt = instructions(failure.prompt)
+    found, kept = [], 0
+    counted = list(_counts(prompt, output))
+    for wish, says in [
+        *((wish, says) for wish, says, _ in counted),
+        *_marks(prompt, output),
+        *_words(prompt, output),
+        *_placed(prompt, output),
+    ]:
+        if says:
+            weight = next((w for text, said, w in counted if (text, said) == (wish, says)), BROKEN)
+            found.append(Evidence(RUNG, "form", says, quoted(wish), weight))
+        else:
+            kept += 1
+    if kept and not found:
+        says = f"the output keeps the {kept} countable wishes of the prompt" if kept > 1 else "the output keeps the "
+        says += "" if kept > 1 else "countable wish of the prompt"
+        found.append(Evidence(RUNG, "form", says, "", -min(1.5, 0.5 * kept)))
+    return found
+
+
+def _number(text: str) -> int:
+    text = text.lower().replace(",", "")
+    return int(text) if text.isdigit() else _WORD_NUMBERS[text]
+
+
+def _counts(prompt: str, output: str) -> Iterator[tuple[str, str, float]]:
+    """(wish, what came instead or nothing, weight): a length missed by a little is often not why a case failed."""
+    for match in [*_COUNT.finditer(prompt), *_COUNT_ZH.finditer(prompt)]:
+        part = match.groupdict()
+        bound, after = (part["bound"] or "").lower(), (part["after"] or part.get("more") or "").strip().lower()
+        unit, n = part["unit"].lower().removesuffix("s"), _number(part["n"])
+        if bound in ("about", "around", "approximately", "大约", "约") or after == "左右" or n == 0:
+            low, high = n // 2, n * 2
+        elif bound in _AT_MOST or after in ("or less", "or fewer", "at most", "以内", "以下", "之内"):
+            low, high = 0, n - (bound in _STRICT)
+        elif bound in _AT_LEAST or after in ("or more", "at least", "以上"):
+            low, high = n + (bound in _STRICT), 10**9
+        elif bound in _EXACT or (
+            bound and unit in ("sentence", "paragraph", "bullet point", "bullet", "line", "stanza")
+        ):
+            low, high = n, n
+        else:
+            continue  # a number and a noun, not certainly a wish
+        have = _have(unit, output)
+        slack = 0 if unit in ("sentence", "paragraph", "line") or n < 20 else max(1, n // 50)
+        if have is None:
+            continue
+        if low - slack <= have <= high + slack:
+            yield match.group(0), "", 0.0
+        else:
+            near = n >= 20 and bound not in _EXACT and low * 0.75 <= have <= high * 1.25
+            yield (
+                match.group(0),
+                f"the prompt asks for {match.group(0).strip()}; the output has {have:,}",
+                NEARLY if near else BROKEN,
+            )
+
+
+def _have(unit: str, output: str) -> int | None:
+    if unit in ("word", "个词", "词"):
+        return count_words(output)
+    if unit in ("个字", "字"):
+        return len(CJK.findall(output)) or count_words(output)
+    if unit == "character":
+        return len(output)
+    if unit in ("sentence", "句", "句话"):
+        return sum(bool(re.search(r"\w", s)) for s in sentences(output))
+    if unit in ("line", "行"):
+        return sum(bool(line.strip()) for line in output.splitlines())
+    if unit in ("paragraph", "段", "stanza"):
+        parts = re.split(r"\n\s*(?:\*{3,}|-{3,})\s*\n|\n\s*\n", output)
+        return sum(bool(part.strip(" *-\n")) for part in parts)
+    if unit in ("bullet point", "bullet"):
+        return len(re.findall(r"^\s*[-*•+]\s+\S", output, re.M)) or len(_LIST_LINE.findall(output))
+    return None
+
+
+def _marks(prompt: str, output: str) -> Iterator[tuple[str, str]]:
+    letters = [c for c in output if c.isalpha()]
+    for pattern, broken, says in (
+        (_LOWER, any(c.isupper() for c in letters), "the output has capital letters"),
+        (_UPPER, any(c.islower() for c in letters), "the output has lower-case letters"),
+        (_NO_COMMA, "," in output, "the output has commas"),
+        (_IN_QUOTES, not re.match(r"[\"“].*[\"”]$", output, re.S), "the output is not wrapped in quotation marks"),
+        (_PLACEHOLDERS, not re.search(r"\[[^\]]+\]", output), "the output has no placeholder in brackets"),
+        (_TITLE, not re.search(r"<<[^<>\n]+>>", output), "the output has no title in double angle brackets"),
+        (_TABLE, "|" not in output and "\t" not in output, "the output is no table"),
+        (_BULLETS, len(_LIST_LINE.findall(output)) < 2, "the output is no list"),
+    ):
+        if match := pattern.search(prompt):
+            yield match.group(0), says if broken else ""
+    if match := _SEPARATED.search(prompt):
+        has = match.group("sep") in output
+        yield match.group(0), "" if has else f"the output has no separator {match.group('sep')}"
+    if match := _POSTSCRIPT.search(prompt):
+        yield match.group(0), "" if _POSTSCRIPT.search(output) else "the output has no postscript"
+    if match := _REPEAT_FIRST.search(prompt):
+        kept = folded(output)[:30] == folded(prompt)[:30]
+        yield match.group(0), "" if kept else "the output does not repeat the request first"
+
+
+def _words(prompt: str, output: str) -> Iterator[tuple[str, str]]:
+    plain = folded(output)
+    if match := _ENDS.search(prompt):
+        kept = plain.endswith(folded(match.group("q")))
+        yield match.group(0), "" if kept else f"the output ends with {quoted(output[-50:], 50)!r}"
+    if match := _STARTS.search(prompt):
+        kept = plain.startswith(folded(match.group("q")))
+        yield match.group(0), "" if kept else f"the output starts with {quoted(output, 50)!r}"
+    if match := _FORBIDDEN.search(prompt):
+        used = [word for word in _listed(match.group("list")) if contains(output, word)]
+        yield match.group(0), f"the output uses the forbidden {', '.join(used)}" if used else ""
+    if match := _REQUIRED.search(prompt):
+        missing = [word for word in _listed(match.group("list")) if not contains(output, word)]
+        yield match.group(0), f"the output lacks the wanted {', '.join(missing)}" if missing else ""
+
+
+def _placed(prompt: str, output: str) -> Iterator[tuple[str, str]]:
+    """Wishes on single words: their length, their place, their letters."""
+    runs = re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", output)
+    if match := _LONG_WORDS.search(prompt):
+        n, bound = int(match.group("n")), match.group("bound").lower()
+        fits = {"at most": lambda w: len(w) <= n, "at least": lambda w: len(w) >= n, "exactly": lambda w: len(w) == n}
+        wrong = [w for w in runs if not fits[bound](w)]
+        yield match.group(0), f"the output has {quoted(', '.join(wrong), 60)}" if wrong else ""
+    for match in _NTH_WORD.finditer(prompt):
+        places = [int(n) for n in re.findall(r"\d+", match.group("places"))]
+        wanted = _listed(match.group("list"))
+        if len(places) != len(wanted) or len(sentences(output)) > 1 and "sentences" in match.group(0):
+            continue
+        missed = [
+            f"word {n} is {runs[n - 1] if n <= len(runs) else 'missing'}"
+            for n, w in zip(places, wanted, strict=True)
+            if n > len(runs) or folded(runs[n - 1]) != folded(w)
+        ]
+        yield match.group(0), f"in the output {', '.join(missed)}" if missed else ""
+    if match := _LAST_WORD.search(prompt):
+        last = [re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", s)[-1:] for s in sentences(output)]
+        wrong_ends = [w[0] for w in last if w and folded(w[0]) not in map(folded, _listed(match.group("list")))]
+        yield match.group(0), f"a sentence of the output ends in {wrong_ends[0]}" if wrong_ends else ""
+    for match in _TIMES.finditer(prompt):
+        bound, n, word = match.group("bound").lower(), _number(match.group("n")), match.group("word")
+        have = (
+            output.lower().count(word.lower()) if len(word) == 1 else f" {folded(output)} ".count(f" {folded(word)} ")
+        )
+        kept = {
+            "at most": have <= n,
+            "at least": have >= n,
+            "exactly": have == n,
+            "less than": have < n,
+            "more than": have > n,
+        }
+        yield match.group(0), "" if kept[bound] else f"the output has {word!r} {have} times"
+
+
+def _listed(text: str) -> list[str]:
+    quoted_items = re.findall(r"[\"'“‘]([^\"'”’]{1,80})[\"'”’]", text)
+    items = quoted_items or re.split(r",|\band\b|\bor\b", text.strip("[]\"'“”"))
+    return [item.strip() for item in items if item.strip(" ,.")]

@@ -1,0 +1,161 @@
+"""Rung 2, the reviewer's note: does it complain of how it was said, or of what was said?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.evidence.text import FENCE, folded, quoted, words
+from advisor.records import Evidence, Failure
+
+RUNG = "feedback"
+STRONG, SOME = 2.5, 1.2
+Encode = Callable[[Sequence[str]], npt.NDArray[np.float32]]
+
+# What reviewers write when the way it was said is the complaint.
+_FORM = re.compile(
+    r"\b(?:format\w*|json|yaml|xml|csv|markdown|schema|syntax|indent\w*|bullet\w*|list instead|table|"
+    r"fence\w*|wrapp\w+|prose|"
+    r"too (?:long|short|wordy|verbose|formal|casual|informal|curt|terse)|long.?winded|verbose|"
+    r"redundan\w*|repet\w+|repeats?|"
+    r"tone|register|polite|rude|style|wording|word choice|phras\w+|awkward|clumsy|clunky|unnatural|"
+    r"grammar\w*|spelling|typos?|"
+    r"punctuation|capitali[sz]\w*|lower.?case|upper.?case|fluen\w+|readab\w+|incoherent|run.?on|"
+    r"should (?:be|have been) in|"
+    r"in (?:english|german|french|spanish|chinese)|wrong language|not (?:in|the) (?:required|requested|house) |"
+    r"template|heading|units?|only the|extra text|preamble|chatter|dialect|unparseable|(?:could|"
+    r"can) not (?:be )?parse\w*|"
+    r"limit of \d+|words? limit|would have written|zu lang|zu kurz|stil|duzen|siezen|格式|语气|冗长|重复|太长)\b",
+    re.I,
+)
+# What reviewers write when the content is the complaint.
+_FACTS = re.compile(
+    r"\b(?:(?:factually )?(?:wrong|incorrect|false|inaccurate|untrue)|not (?:true|correct|right|"
+    r"accurate|mentioned|stated|in the "
+    r"(?:source|document|text|context|article))|outdated|out of date|old (?:version|price|data|"
+    r"policy)|no longer|made.?up|makes up|"
+    r"invent\w*|hallucinat\w*|fabricat\w*|fictional|does(?: not|n't) exist|no (?:such|mention)|"
+    r"never (?:mentioned|said|stated|happened)|"
+    r"contradict\w*|unsupported|not supported|stale|misinformation|wrong (?:number|date|name|person|"
+    r"year|price|amount|answer)|"
+    r"should (?:be|say) [\"']?\$?\d|actually|correct answer is|right answer|the (?:policy|price|limit|"
+    r"answer|date) (?:is|was)|"
+    r"changed (?:in|since)|missing information|left out|omits?|discontinued|falsch|veraltet|erfunden|"
+    r"stimmt nicht|错误|不正确|编造|过时)\b",
+    re.I,
+)
+_CONTEXT = re.compile(
+    r"\b(?:context|source|document|article|passage|transcript|text|excerpt)s?\b.{0,60}\b(?:says?|"
+    r"states?|mentions?|never|not|n't|no|"
+    r"clearly)\b|\b(?:no|not|n't|never)\b.{0,40}\b(?:in|from|by) the (?:context|source|document|"
+    r"article|passage|transcript|text|excerpt)\b",
+    re.I,
+)
+_REASON = re.compile(
+    r"\b(?:calculat\w+|arithmetic|miscount\w*|adds? up|multipl\w+|reasoning|logic\w*|deduc\w+|steps?|"
+    r"conclusion|does not follow|"
+    r"wrong (?:approach|method|tool|function|argument)|did not (?:answer|understand|follow)|"
+    r"misunderst\w+|inconsisten\w+|rechen\w*|逻辑|计算)\b",
+    re.I,
+)
+_PATTERNS = (("form", _FORM), ("facts", _FACTS), ("context-ignored", _CONTEXT), ("capability", _REASON))
+
+# Written by us, after the kinds of notes named in docs/diagnose.md; MiniLM compares a note with each.
+PROTOTYPES: dict[str, tuple[str, ...]] = {
+    "form": (
+        "The answer is right but it is not in the format that we asked for.",
+        "This should have been valid JSON without any text around it.",
+        "Too long and wordy, keep it to two sentences.",
+        "The wording is awkward and the grammar is poor.",
+        "Wrong tone, far too informal for a customer.",
+        "I would have phrased this sentence differently.",
+        "It repeats itself and adds unnecessary text.",
+        "Answered in the wrong language.",
+        "Units are missing and the date is not written as in our style guide.",
+    ),
+    "facts": (
+        "This is factually wrong, the correct value is another one.",
+        "The information is outdated, that has changed since.",
+        "It made this up, no such thing exists.",
+        "The number is not right, it should be a different number.",
+        "The person named here had nothing to do with it.",
+        "Important information is missing from the answer.",
+        "The cited paper does not exist.",
+    ),
+    "context-ignored": (
+        "The document says something else than the answer.",
+        "This is not mentioned anywhere in the given text.",
+        "The answer contradicts the provided source.",
+        "The speaker in the transcript never said that.",
+    ),
+    "capability": (
+        "The calculation is wrong, it multiplied where it should have divided.",
+        "The reasoning does not follow and the conclusion contradicts the steps.",
+        "It did not understand the question.",
+        "It called the wrong tool with the wrong arguments.",
+    ),
+}
+
+
+def feedback(failure: Failure) -> list[Evidence]:
+    """What the words of the note say, and what a correction in it changed."""
+    note = failure.feedback.strip()
+    if not note:
+        return []
+    hits = {cause: pattern.findall(note) for cause, pattern in _PATTERNS}
+    found = []
+    best = max(len(h) for h in hits.values())
+    for cause, matched in hits.items():
+        if matched and len(matched) * 2 >= best:
+            weight = STRONG if len(matched) == best and sum(map(bool, hits.values())) == 1 else SOME
+            says = "the reviewer's note complains of " + _COMPLAINT[cause]
+            found.append(Evidence(RUNG, cause, says, quoted(note), weight))
+    if folded(note) == folded(failure.output):
+        says = "the reviewer's correction is the output in another spelling"
+        found.append(Evidence(RUNG, "form", says, quoted(note), STRONG))
+    elif not found and (evidence := _correction(failure, note)):
+        found.append(evidence)
+    return found
+
+
+_COMPLAINT = {
+    "form": "how it was said",
+    "facts": "what was said",
+    "context-ignored": "what the given text says otherwise",
+    "capability": "how it was reasoned",
+}
+
+
+def _correction(failure: Failure, note: str) -> Evidence | None:
+    """A note that rewrites the output: the same words in another order is form, other words are facts."""
+    new, old = set(words(FENCE.sub(r"\1", note))), set(words(failure.output))
+    if len(new) < 4 or len(new & old) * 2 < len(new):
+        return None
+    if len(new - old) <= max(2, len(new) // 5) and not any(w[0].isdigit() for w in new - old):
+        return Evidence(RUNG, "form", "the reviewer rewrote the output with its own words", quoted(note), SOME)
+    return None
+
+
+def likeness(notes: Sequence[str], encode: Encode) -> npt.NDArray[np.float32]:
+    """(n, 4) mean of the two best cosines of each note with the prototypes of form, facts, context, capability."""
+    texts = [text for group in PROTOTYPES.values() for text in group]
+    cosines = np.asarray(encode(list(notes))) @ np.asarray(encode(texts)).T
+    columns, at = [], 0
+    for group in PROTOTYPES.values():
+        columns.append(np.sort(cosines[:, at : at + len(group)], axis=1)[:, -2:].mean(axis=1))
+        at += len(group)
+    return np.stack(columns, axis=1)
+
+
+def meaning(note: str, like: npt.NDArray[np.float32]) -> list[Evidence]:
+    """Evidence from one row of `likeness`: the nearest kind of complaint, weighed by its lead over the next."""
+    order = np.argsort(-like)
+    lead = float(like[order[0]] - like[order[1]])
+    if lead < 0.03 or like[order[0]] < 0.15:
+        return []
+    cause = list(PROTOTYPES)[int(order[0])]
+    says = f"the reviewer's note is nearest to complaints of {_COMPLAINT[cause]}"
+    return [Evidence(RUNG, cause, says, quoted(note), min(2.5, 12.0 * lead))]

@@ -1,0 +1,270 @@
+"""Rung 2, the kind of thing asked for and what came: JSON, SQL, code, calls, language; text that repeats itself."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+
+from advisor.evidence.parsed import NOTHING, as_json, as_repaired_json, as_sql, call_names, is_calls, python_fault
+from advisor.evidence.text import CJK, FENCE, cjk_share, instructions, quoted, unfenced, words
+from advisor.records import Evidence, Failure
+
+RUNG = "shapes"
+BROKEN, LIKELY, HINT = 4.0, 2.0, 0.7
+REPEATED_SHARE = 0.08  # ordinary prose of our own test cases stays below .05
+
+_WANTS_JSON = re.compile(
+    r"\b(?:in|as|into|to|valid|only|return|output|respond|a|an|following|this) (?:a )?(?:valid |"
+    r"single |raw |strict )?json\b|"
+    r"\bjson (?:object|format|array|schema|only|output|blob)\b|json格式|以json|的形式.{0,6}输出|"
+    r"\{\"\w+\":\s*\"[^\"]*\".{0,80}\}.{0,12}(?:形式|格式|format)",
+    re.I,
+)
+_WANTS_SQL = re.compile(
+    r"\b(?:sql|sqlite|mysql|postgres\w*|bigquery|snowflake)\b[^.\n]{0,60}\b(?:query|statement)|"
+    r"\bSELECT\s*$|\bwrite (?:an? )?(?:\w+ )?sql\b|translate .{0,60} (?:in)?to (?:\w+ )?sql|sql语句|sql查询",
+    re.I,
+)
+_DIALECTS = ("sqlite", "mysql", "postgres", "bigquery", "snowflake", "tsql", "oracle", "duckdb", "clickhouse", "spark")
+_WANTS_CALLS = re.compile(
+    r"\[\s*func\w*\(|function(?:/tool)? calls?\b|functions? .{0,40}you can invoke|return .{0,20}function call", re.I
+)
+_WANTS_PYTHON = re.compile(r"\b(?:python|def \w+\(|class \w+[:(])|>>> ", re.I)
+_ONLY = re.compile(
+    r"\b(?:no|without(?: any)?) (?:other|additional|extra|further)? ?(?:text|explanation|comment\w*|"
+    r"prose|words|preamble|markdown)\b|"
+    r"\bonly (?:return|output|respond|answer|reply|provide|give|print|write)\b|"
+    r"\b(?:return|output|respond|answer|reply|provide|print|write)(?: \w+){0,4} only\b|\bnothing else\b|\bjust the\b|"
+    r"(?:one|single)[ -]word|NO other text|只(?:输出|返回|回答|需)|不要(?:解释|输出其他|包含其他|多余)|仅(?:输出|返回)",
+    re.I,
+)
+_CHATTER = re.compile(
+    r"^\W*(?:sure|certainly|of course|here(?:'s| is| are)|okay|ok,|great|absolutely|the (?:answer|function call|output|"
+    r"correct|following)|to (?:answer|solve|find|calculate)|based on|in order to|i (?:will|have|would|can|need)|let me|"
+    r"note that|please note|好的|当然|以下是|根据|gerne|natürlich|hier (?:ist|sind))\b",
+    re.I,
+)
+_LEAKED = re.compile(
+    r"<\|[\w-]+\|>|</?s>|\[/?INST\]|###\s*(?:Human|Assistant|User|Instruction|Response)|\\(?:begin|"
+    r"end)\{(?:code|document)\}|^(?:Human|User|Assistant|Bot):",
+    re.M,
+)
+# language -> (script it is written in, its commonest function words where it shares the Latin script)
+LANGUAGES: dict[str, tuple[str, str]] = {
+    "english": ("latin", "the of and to in is that for it with as was on are this be by not or from"),
+    "german": ("latin", "der die das und ist nicht ein eine zu den mit von auf für sich dem des im auch es"),
+    "french": ("latin", "le la les de des et est une un pour dans que qui pas sur avec au du il nous"),
+    "spanish": ("latin", "el la los las de y es que en un una por con para no se del al como su"),
+    "italian": ("latin", "il la di che e è un una per non con del della sono si gli le da in come"),
+    "portuguese": ("latin", "o a os as de e é que em um uma para com não do da se por dos na"),
+    "dutch": ("latin", "de het een en van is dat in op te zijn met voor niet die aan er om ook als"),
+    "chinese": ("cjk", ""),
+    "japanese": ("cjk", ""),
+    "korean": ("cjk", ""),
+    "russian": ("cyrillic", ""),
+    "bulgarian": ("cyrillic", ""),
+    "ukrainian": ("cyrillic", ""),
+    "arabic": ("arabic", ""),
+    "persian": ("arabic", ""),
+    "urdu": ("arabic", ""),
+    "hindi": ("devanagari", ""),
+    "marathi": ("devanagari", ""),
+    "nepali": ("devanagari", ""),
+    "punjabi": ("gurmukhi", ""),
+    "bengali": ("bengali", ""),
+    "tamil": ("tamil", ""),
+    "telugu": ("telugu", ""),
+    "kannada": ("kannada", ""),
+    "gujarati": ("gujarati", ""),
+    "thai": ("thai", ""),
+    "greek": ("greek", ""),
+    "hebrew": ("hebrew", ""),
+}
+_SCRIPTS = {  # Unicode blocks
+    "cyrillic": "\u0400-\u04ff",
+    "arabic": "\u0600-\u06ff",
+    "devanagari": "\u0900-\u097f",
+    "bengali": "\u0980-\u09ff",
+    "gurmukhi": "\u0a00-\u0a7f",
+    "gujarati": "\u0a80-\u0aff",
+    "tamil": "\u0b80-\u0bff",
+    "telugu": "\u0c00-\u0c7f",
+    "kannada": "\u0c80-\u0cff",
+    "thai": "\u0e00-\u0e7f",
+    "greek": "\u0370-\u03ff",
+    "hebrew": "\u0590-\u05ff",
+    "latin": "A-Za-zÀ-ɏ",
+}
+_NAMED = "|".join(LANGUAGES)
+_WANTS_LANGUAGE = re.compile(
+    rf"\b(?:in|into|to|using|only|but in)(?: the)? ({_NAMED})\b(?: language)?|({_NAMED}) (?:only|language)",
+    re.I,
+)
+_ZH_LANGUAGES = {
+    "英文": "english",
+    "英语": "english",
+    "中文": "chinese",
+    "德语": "german",
+    "法语": "french",
+    "日语": "japanese",
+}
+
+
+def shapes(failure: Failure) -> list[Evidence]:
+    """What kind of thing was asked for and did not come."""
+    if not failure.output.strip():
+        return []
+    looks: tuple[Callable[[Failure], list[Evidence]], ...] = (_json, _sql, _calls, _code, _language, _extra, _fluent)
+    return [evidence for look in looks for evidence in look(failure)]
+
+
+def _json(failure: Failure) -> list[Evidence]:
+    wish = _WANTS_JSON.search(instructions(failure.asked)) or _WANTS_JSON.search(failure.messages[0]["content"][:2000])
+    if not wish or _WANTS_CALLS.search(failure.prompt):
+        return []
+    if as_json(failure.output.strip()) is not NOTHING:
+        return [Evidence(RUNG, "form", "the prompt asks for JSON and the output is JSON", quoted(wish.group(0)), -1.0)]
+    if as_json(unfenced(failure.output)) is not NOTHING:
+        says = "the prompt asks for JSON; the output is JSON in a fence or among prose"
+        return [Evidence(RUNG, "form", says, quoted(failure.output), LIKELY)]
+    repaired = as_repaired_json(failure.output) is not NOTHING
+    says = "the prompt asks for JSON; the output is " + ("valid only after repair" if repaired else "not JSON")
+    return [Evidence(RUNG, "form", says, quoted(failure.output), BROKEN)]
+
+
+def _sql(failure: Failure) -> list[Evidence]:
+    wish = _WANTS_SQL.search(failure.prompt)
+    if not wish:
+        return []
+    dialect = next((d for d in _DIALECTS if d in failure.prompt.lower()), "")
+    text = unfenced(failure.output)
+    if failure.prompt.rstrip().endswith("SELECT") and not re.match(r"\s*(?:select|with)\b", text, re.I):
+        text = f"SELECT {text}"
+    parsed, statements = as_sql(text, dialect)
+    if not parsed:
+        says = f"the prompt asks for SQL; the output does not parse as {dialect or 'SQL'}"
+        return [Evidence(RUNG, "form", says, quoted(failure.output), BROKEN)]
+    if statements > 1:
+        says = f"the prompt asks for a query; the output holds {statements} statements"
+        return [Evidence(RUNG, "form", says, quoted(failure.output), LIKELY)]
+    if dialect == "sqlite" and (
+        match := re.search(r"\b(?:any|all)\s*\(\s*select\b|\bextract\s*\(|\bdate_sub\(|\bilike\b|\btop \d", text, re.I)
+    ):
+        says = "the output uses syntax that SQLite does not have"
+        return [Evidence(RUNG, "form", says, quoted(match.group(0)), BROKEN)]
+    return [Evidence(RUNG, "form", "the output is one statement of valid SQL", quoted(failure.output), -1.0)]
+
+
+def _calls(failure: Failure) -> list[Evidence]:
+    wish = _WANTS_CALLS.search(failure.prompt)
+    if not wish:
+        return []
+    output = failure.output.strip()
+    if is_calls(output):
+        offered = call_names(output) - {
+            m for m in call_names(output) if m in failure.prompt or m in "\n".join(failure.context)
+        }
+        if offered:
+            says = "the output calls a function that was not offered"
+            return [Evidence(RUNG, "capability", says, quoted(", ".join(sorted(offered))), LIKELY)]
+        says = "the output is a well-formed call of an offered function: which call, not how it is written"
+        return [Evidence(RUNG, "capability", says, quoted(output), BROKEN)]
+    if isinstance(as_json(output), dict | list) and as_json(output):
+        return [Evidence(RUNG, "form", "the output is JSON, not the call that was asked for", quoted(output), LIKELY)]
+    if call_names(output):
+        says = "a function call stands in the output, not in the form that was asked for"
+        return [Evidence(RUNG, "form", says, quoted(output), BROKEN)]
+    says = "the prompt asks for a function call and none came"
+    return [Evidence(RUNG, "capability", says, quoted(output), HINT)]
+
+
+def _code(failure: Failure) -> list[Evidence]:
+    if not _WANTS_PYTHON.search(failure.prompt) or _WANTS_CALLS.search(failure.prompt):
+        return []
+    blocks = [block for block in FENCE.findall(failure.output) if "def " in block or "class " in block]
+    starts = re.search(r"^(?:from \w|import \w|class \w|def \w|@\w)", failure.output, re.M)
+    if not blocks and not starts:
+        return []
+    code = max(blocks, key=len) if blocks else failure.output[starts.start() if starts else 0 :]
+    if fault := python_fault(code):
+        return [Evidence(RUNG, "form", f"the code does not parse ({fault})", quoted(code), BROKEN)]
+    return [Evidence(RUNG, "capability", "the code parses: what it does is wrong", quoted(code), LIKELY)]
+
+
+def _language(failure: Failure) -> list[Evidence]:
+    asked = instructions(failure.asked)
+    found = [(a or b).lower() for a, b in _WANTS_LANGUAGE.findall(asked)]
+    found += [language for name, language in _ZH_LANGUAGES.items() if re.search(rf"(?:用|以|成|为){name}", asked)]
+    if not found or len(set(found)) > 2:
+        return []
+    language = found[-1]
+    script, common = LANGUAGES[language]
+    share = cjk_share(failure.output) if script == "cjk" else _script_share(failure.output, script)
+    if share < 0.3:
+        says = f"the prompt asks for {language.title()}; {share:.0%} of the output's letters are of its script"
+        return [Evidence(RUNG, "form", says, quoted(failure.output), BROKEN)]
+    if common and len(words(failure.output)) >= 12 and not _has_words(failure.output, language):
+        return [
+            Evidence(
+                RUNG,
+                "form",
+                f"the prompt asks for {language.title()}; other words came",
+                quoted(failure.output),
+                BROKEN,
+            )
+        ]
+    return []
+
+
+def _script_share(text: str, script: str) -> float:
+    letters = [c for c in text if c.isalpha()]
+    return len(re.findall(f"[{_SCRIPTS[script]}]", "".join(letters))) / len(letters) if letters else 1.0
+
+
+def _has_words(text: str, language: str) -> bool:
+    counted = Counter(words(text))
+    score = {name: sum(counted[w] for w in set(common.split())) for name, (_, common) in LANGUAGES.items() if common}
+    return score[language] * 2 >= max(score.values())
+
+
+def _extra(failure: Failure) -> list[Evidence]:
+    output, found = failure.output.strip(), []
+    wish = _ONLY.search(instructions(failure.asked)) or _ONLY.search(failure.messages[0]["content"][:2000])
+    chatter = _CHATTER.match(output)
+    if wish and chatter and len(words(output)) > 12:
+        says = f"the prompt says {quoted(wish.group(0), 40)!r}; the output adds talk"
+        found.append(Evidence(RUNG, "form", says, quoted(output), LIKELY))
+    elif wish and re.search(r"single|one", wish.group(0), re.I) and len(words(output)) > 3:
+        says = f"the prompt says {quoted(wish.group(0), 40)!r}; more words came"
+        found.append(Evidence(RUNG, "form", says, quoted(output), LIKELY))
+    if match := _LEAKED.search(output):
+        says = "markers of the chat template stand in the output"
+        found.append(Evidence(RUNG, "form", says, quoted(output[max(0, match.start() - 30) :]), LIKELY))
+    return found
+
+
+def _fluent(failure: Failure) -> list[Evidence]:
+    """Faults of wording that need no reference: repeats, doubled words, no capital, no stop, glued clauses."""
+    output, found = failure.output.strip(), []
+    said = words(output)
+    fours = Counter(zip(said, said[1:], said[2:], said[3:], strict=False))
+    again = sum(n - 1 for n in fours.values()) / max(1, len(said))
+    if again > REPEATED_SHARE and len(said) >= 20 and not re.search(r"[{}=<>|]|```", output):
+        says = f"{again:.0%} of the output repeats earlier word groups of four"
+        quote = " ".join(fours.most_common(1)[0][0])
+        found.append(Evidence(RUNG, "form", says, quoted(quote), min(3.0, 10 * again)))
+    if match := re.search(r"\b([a-zäöüß]{2,})\s+\1\b(?! \1)", output):
+        if match.group(1) not in ("that", "had", "die", "der", "das", "sie", "very", "bye", "ha", "so"):
+            says = "the output doubles a word"
+            found.append(
+                Evidence(RUNG, "form", says, quoted(output[max(0, match.start() - 30) : match.end() + 30]), 1.0)
+            )
+    prose = len(words(output)) >= 8 and not re.search(r"[{}=<>|]|```", output) and not CJK.search(output)
+    if prose and output[0].isalpha() and output[0].islower():
+        found.append(Evidence(RUNG, "form", "the output begins in lower case", quoted(output), HINT))
+    if prose and (match := re.search(r"\s[.,;:](?:\s|$)|,,|\.\.(?!\.)|\( | \)|[a-z]\.[A-Z][a-z]", output)):
+        says = "the punctuation of the output is broken"
+        around = output[max(0, match.start() - 30) : match.end() + 30]
+        found.append(Evidence(RUNG, "form", says, quoted(around), HINT))
+    return found

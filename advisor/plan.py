@@ -1,0 +1,198 @@
+"""From diagnoses to a plan: for each route what to buy, what it should bring, what it costs, and why not the other."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from advisor.cases import Case, case_of
+from advisor.experiments import ANSWER_TOKENS, Experiment, adapter, exemplar, retrieval
+from advisor.machine import machine
+from advisor.read import Log
+from advisor.records import Diagnosis, Failure
+from advisor.run import Request, Run, fingerprint
+from advisor.splits import settle
+from eval.checks import CrashedCheck
+from eval.grade import grade
+
+ROUTED = ("form", "facts")
+LEAST_EXAMPLES = 12  # fewer teach no format, and leave too few to judge by
+
+ADVICE = {
+    "both": "wrong in form and in facts: RAG first; then `advise` again on what still fails, with the prompts of RAG",
+    "context-ignored": "the right context was given and not used: change the prompt or the reader, not retrieval",
+    "harness": "the test is broken, not the model: repair it (see the evidence); nothing is trained on these",
+    "capability": "reasoning, arithmetic or tool use: neither documents nor a format cures it; try a stronger base",
+    "flaky": "passes when asked again: report the rate; nothing to fix",
+    "unsure": "the evidence is weak or conflicts: look at these by hand",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to buy for a log: the experiments, what each verdict calls for, and what is missing."""
+
+    made_for: Mapping[str, Any]
+    verdicts: Mapping[str, int]
+    experiments: tuple[Experiment, ...]
+    advice: tuple[str, ...]
+    replayed: Mapping[str, int] | None
+    max_new_tokens: int
+    cases: Mapping[str, Case] = field(repr=False)
+    targets: Mapping[str, str] = field(repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What plan.yaml holds."""
+        return {
+            "made_for": dict(self.made_for),
+            "verdicts": dict(self.verdicts),
+            "replayed": dict(self.replayed) if self.replayed is not None else None,
+            "experiments": [
+                {
+                    "id": e.id,
+                    "axis": e.axis,
+                    "route": e.route,
+                    "cases": {"train": len(e.train), "held_out": len(e.held_out)},
+                    "recipe": dict(e.recipe),
+                    "expects": dict(e.expects),
+                    "costs": dict(e.costs),
+                    "detectable_effect": e.detectable_effect,
+                    "stop_rule": e.stop_rule,
+                    "because": e.because,
+                    "instead_of": e.instead_of,
+                }
+                for e in self.experiments
+            ],
+            "advice": list(self.advice),
+        }
+
+
+def routed(log: Log, diagnoses: Sequence[Diagnosis]) -> dict[str, tuple[str, Case]]:
+    """id -> (route, case) of the failures that form or facts explain and that can be graded."""
+    found = {}
+    for failure, diagnosis in zip(log.failures, diagnoses, strict=True):
+        case = case_of(failure) if diagnosis.verdict in ROUTED else None
+        if case is not None:
+            found[failure.id] = (diagnosis.verdict, case)
+    return found
+
+
+def answer_tokens(failures: Sequence[Failure]) -> int:
+    """How long an answer may get: enough for the longest reference, within ANSWER_TOKENS."""
+    longest = max((len(ref) for failure in failures for ref in failure.reference), default=0)
+    return min(ANSWER_TOKENS[1], max(ANSWER_TOKENS[0], math.ceil(longest / 2.5)))
+
+
+def make_plan(
+    log: Log,
+    diagnoses: Sequence[Diagnosis],
+    cases: Mapping[str, tuple[str, Case]],
+    replayed: Mapping[str, bool] | None,
+    request: Request,
+    run: Run,
+) -> Plan:
+    """The plan for what the base fails too, sized to the machine; written to plan.yaml and splits.json."""
+    failures = {failure.id: failure for failure in log.failures}
+    verdicts = Counter(diagnosis.verdict for diagnosis in diagnoses)
+    # Without a replay nothing is known of the base: the log is taken at its word, and the plan says so.
+    routes = {name: route for name, (route, _) in cases.items() if replayed is None or replayed.get(name) is False}
+    targets = {name: t for name, route in routes.items() if route == "form" and (t := target_of(failures[name]))}
+    sides = settle(run, log.failures, routes, _documents(request), request.seed)
+    here = machine(request.gpu)
+    advice = _advice(verdicts, cases, routes, replayed)
+    experiments: list[Experiment] = []
+
+    def side(route: str, name: str) -> tuple[str, ...]:
+        return tuple(i for i, where in sides.items() if routes[i] == route and where == name)
+
+    facts_train, facts_held = side("facts", "train"), side("facts", "held-out")
+    if facts_held:
+        missing = _missing_documents(request, [failures[i] for i in routes if routes[i] == "facts"])
+        if missing:
+            advice.append(missing)
+        else:
+            experiments.append(retrieval(facts_train, facts_held, failures, request, here))
+    form_train = tuple(i for i in side("form", "train") if i in targets)
+    form_held = side("form", "held-out")
+    if form_held and len(form_train) >= LEAST_EXAMPLES:
+        experiments.append(exemplar(form_train, form_held, failures, request, here))
+        experiments.append(adapter(form_train, form_held, failures, targets, request, here))
+    elif form_held or form_train:
+        advice.append(
+            f"{len(form_train)} form failures with a trustworthy target to learn from; "
+            f"a LoRA run needs {LEAST_EXAMPLES}: state the format in the prompt, or collect more "
+            "(a `reference`, or a `correction` in `review`)"
+        )
+    plan = Plan(
+        made_for={
+            "data": fingerprint(request),
+            "machine": here.as_dict(),
+            "base": request.base,
+            "model": request.answering,
+        },
+        verdicts=dict(verdicts),
+        experiments=tuple(experiments),
+        advice=tuple(advice),
+        replayed=None
+        if replayed is None
+        else {"asked": len(replayed), "failed": sum(not ok for ok in replayed.values())},
+        max_new_tokens=answer_tokens(log.failures),
+        cases={name: case for name, (_, case) in cases.items()},
+        targets=targets,
+    )
+    run.write("plan.yaml", yaml.safe_dump(plan.as_dict(), sort_keys=False, allow_unicode=True, width=100))
+    return plan
+
+
+def target_of(failure: Failure) -> str:
+    """What should have come: a reviewer's correction, else the reference; "" where it fails the case's own checks."""
+    case = case_of(failure)
+    for text in (str(failure.review.get("correction") or ""), *failure.reference[:1]):
+        try:
+            if text and case and grade(text, case.checks).passed:
+                return text
+        except CrashedCheck:
+            return ""
+    return ""
+
+
+def _documents(request: Request) -> dict[str, str]:
+    if request.docs is None:
+        return {}
+    from rag.documents import read_documents
+
+    return {document.id: document.text for document in read_documents(request.docs)}
+
+
+def _missing_documents(request: Request, failures: Sequence[Failure]) -> str:
+    """Which documents are needed, where there is nothing to index."""
+    if request.docs is not None or any(f.context or f.review.get("correction") for f in failures):
+        return ""
+    asked = "; ".join(f"`{f.asked.strip()[:80]}`" for f in failures[:3])
+    return (
+        f"{len(failures)} facts failures and nothing to look them up in: name a folder with --docs "
+        f"that answers questions such as {asked}"
+    )
+
+
+def _advice(
+    verdicts: Mapping[str, int],
+    cases: Mapping[str, tuple[str, Case]],
+    routes: Mapping[str, str],
+    replayed: Mapping[str, bool] | None,
+) -> list[str]:
+    found = [f"{verdicts[verdict]} {verdict}: {text}" for verdict, text in ADVICE.items() if verdicts.get(verdict)]
+    ungraded = sum(verdicts.get(route, 0) for route in ROUTED) - len(cases)
+    if ungraded:
+        found.append(
+            f"{ungraded} form or facts: nothing tells a right answer from the logged one; "
+            "give them a `reference` or `checks`"
+        )
+    if replayed is not None and len(replayed) < len(cases):
+        found.append(f"{len(cases) - len(replayed)} form or facts: not replayed (--replay-limit), so not planned for")
+    return found

@@ -1,0 +1,42 @@
+"""Treated against untouched, experiment by experiment, and what was forecast beside what came."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from advisor.cases import Score
+from advisor.plan import Plan
+from advisor.run import Run
+from eval.prove import prove
+
+MARGIN = 0.05  # the loss on cases that passed before that must be excluded: five points
+
+
+def prove_plan(plan: Plan, scores: Sequence[Score], run: Run) -> dict[str, dict[str, Any]]:
+    """experiment id -> what `eval.prove` found for it; forecast and outcome go to ledger.jsonl."""
+    proofs = {}
+    for experiment in plan.experiments:
+        rows = [dict(row) for row in scores if row["experiment"] == experiment.id]
+        for row in rows:
+            if str(row["arm"]).startswith("control"):
+                row["arm"] = "control"
+        if rows:
+            arm = next(str(row["arm"]) for row in rows if row["arm"] != "control")
+            proofs[experiment.id] = prove(rows, margin=MARGIN)[arm]
+    losses = run.folder / "text_loss.json"
+    if losses.is_file() and "lora" in proofs:
+        proofs["lora"]["text_loss"] = json.loads(losses.read_text(encoding="utf-8"))
+    ledger = []
+    for experiment in plan.experiments:
+        gain = proofs[experiment.id]["gain"]
+        outcome: dict[str, Any] = {"fixed": gain["fixed"], "verdict": proofs[experiment.id]["verdict"]}
+        trained = run.folder / "adapter" / "training.json"
+        if experiment.axis == "weights" and trained.is_file():
+            record = json.loads(trained.read_text(encoding="utf-8"))
+            outcome |= {"seconds": record["seconds"], "peak_process_bytes": record["peak_process_bytes"]}
+        forecast = {"fixed": experiment.expects["fixed"], **experiment.costs}
+        ledger.append({"experiment": experiment.id, "forecast": forecast, "outcome": outcome})
+    run.write_rows("ledger.jsonl", ledger)
+    return proofs

@@ -1,0 +1,299 @@
+"""Logs in, failures out: JSON lines, JSON, CSV or TSV, gzipped or not, with a reason for every row that is unusable."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any
+
+from advisor.columns import COLUMNS, BadRow, failure_of
+from advisor.errors import UnreadableLog
+from advisor.records import Failure
+
+MAX_LINE_BYTES = 16 * 2**20
+MAX_JSON_BYTES = 512 * 2**20  # a JSON array is held in memory whole; JSON lines have no such limit
+# Where the known tools put their rows inside one JSON document (promptfoo: results.results, DeepEval:
+# testRunData.testCases, inspect: samples, mlflow and others: data).
+ENVELOPES: tuple[str, ...] = (
+    "results",
+    "rows",
+    "data",
+    "failures",
+    "examples",
+    "records",
+    "samples",
+    "testCases",
+    "test_cases",
+)
+ENVELOPES += ("testRunData", "cases")
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that could not be used: the file, its physical line (for a JSON document: its item), and why."""
+
+    file: str
+    line: int
+    reason: str
+
+
+@dataclass
+class Log:
+    """What was read: failures, the cases that passed, the rows that could not be used, remarks for the user."""
+
+    failures: list[Failure] = field(default_factory=list)
+    passed: list[Failure] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    duplicate_ids: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def read(paths: Sequence[Path]) -> Log:
+    """All rows of the given files.
+
+    A row is named by `metadata.id`, else `id`, else file:line; the second row of one name gets `#2` and is counted.
+    Raises UnreadableLog for a file that is missing, a folder, empty, or without one usable row.
+    """
+    log, taken = Log(), set[str]()
+    for path in map(Path, paths):
+        before = len(log.failures) + len(log.passed)
+        rejected_before = len(log.rejected)
+        for line, row in _rows(path):
+            try:
+                if isinstance(row, BadRow):
+                    raise row
+                failure = failure_of(row, str(path), line)
+            except BadRow as bad:
+                log.rejected.append(Rejected(str(path), line, str(bad)))
+                continue
+            except RecursionError:
+                log.rejected.append(Rejected(str(path), line, "nested too deeply"))
+                continue
+            failure = _named(failure, path, line, taken, log)
+            (log.passed if failure.passed else log.failures).append(failure)
+        good, bad_rows = len(log.failures) + len(log.passed) - before, log.rejected[rejected_before:]
+        if not good:
+            raise _nothing_usable(path, bad_rows)
+        if len(bad_rows) > good:
+            worst = max({r.reason for r in bad_rows}, key=lambda reason: sum(r.reason == reason for r in bad_rows))
+            log.notes.append(
+                f"{path}: {len(bad_rows):,} of {good + len(bad_rows):,} rows were rejected, most of them: {worst}"
+            )
+    if log.duplicate_ids:
+        log.notes.append(f"{log.duplicate_ids:,} rows repeat the id of another; they were given a suffix")
+    return log
+
+
+def _named(failure: Failure, path: Path, line: int, taken: set[str], log: Log) -> Failure:
+    name = failure.id or f"{path.name}:{line}"
+    unique, copy = name, 1
+    while unique in taken:
+        copy += 1
+        unique = f"{name}#{copy}"
+    log.duplicate_ids += copy > 1
+    taken.add(unique)
+    return replace(failure, id=unique)
+
+
+def _nothing_usable(path: Path, rejected: Sequence[Rejected]) -> UnreadableLog:
+    keys = "rows with a prompt ({}) and an output ({})".format(
+        ", ".join(("messages", *COLUMNS["prompt"])), ", ".join(COLUMNS["output"])
+    )
+    if not rejected:
+        return UnreadableLog(str(path), "holds no rows", keys, "export the cases one by one, as JSON lines or CSV")
+    first = rejected[0]
+    given = f"none of its {len(rejected):,} rows can be used (row {first.line}: {first.reason})"
+    return UnreadableLog(f"{path}:{first.line}", given, keys, "rename the columns, see docs/failures.md")
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """(line, row) pairs; a row that cannot be parsed comes as a BadRow."""
+    if path.is_dir():
+        raise UnreadableLog(str(path), "is a folder", "a file of JSON lines, JSON or CSV", f"name the file in {path}")
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise UnreadableLog(str(path), f"cannot be opened ({error.strerror})", "a readable file") from None
+    with stream:
+        head = stream.read(4)
+        stream.seek(0)
+        if not head:
+            raise UnreadableLog(str(path), "is empty", "a file of JSON lines, JSON or CSV")
+        source: IO[bytes] = gzip.open(stream) if head[:2] == b"\x1f\x8b" else stream  # type: ignore[assignment]
+        try:
+            if head[:2] in (b"\xff\xfe", b"\xfe\xff"):  # what PowerShell's `>` writes
+                source = io.BytesIO(source.read().decode("utf-16", "replace").encode("utf-8", "replace"))
+            names = [suffix.lower() for suffix in path.suffixes]
+            if ".csv" in names or ".tsv" in names:
+                yield from _csv_rows(source)
+            else:
+                yield from _json_rows(source)
+        except (gzip.BadGzipFile, EOFError, zlib.error):
+            yield 0, BadRow("the gzip stream breaks off or is damaged")
+
+
+def _decoded(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadRow(f"not UTF-8 (byte {error.start + 1} of the line)") from None
+
+
+def _lines(source: IO[bytes]) -> Iterator[tuple[int, str | BadRow]]:
+    number = 0
+    while raw := source.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        if len(raw) > MAX_LINE_BYTES:
+            while raw and not raw.endswith(b"\n"):
+                raw = source.readline(MAX_LINE_BYTES)
+            yield number, BadRow(f"longer than {MAX_LINE_BYTES:,} bytes")
+            continue
+        try:
+            text = _decoded(raw).strip()
+        except BadRow as bad:
+            yield number, bad
+            continue
+        if text:
+            yield number, text
+
+
+def _json_rows(source: IO[bytes]) -> Iterator[tuple[int, Any]]:
+    lines = _lines(source)
+    first = next(lines, None)
+    if first is None:
+        return
+    number, text = first
+    if isinstance(text, str) and not _is_object_line(text):
+        source.seek(0)
+        raw = source.read(MAX_JSON_BYTES + 1)
+        if len(raw) <= MAX_JSON_BYTES:
+            document = _document_rows(raw)
+            if document is not None:
+                yield from document
+                return
+        source.seek(0)
+        lines = _lines(source)
+        number, text = next(lines)
+    while True:
+        if isinstance(text, BadRow):
+            yield number, text
+        else:
+            for row in _parsed(text):
+                yield number, row
+        following = next(lines, None)
+        if following is None:
+            return
+        number, text = following
+
+
+def _is_object_line(text: str) -> bool:
+    rows = _parsed(text)
+    return text.startswith("{") and not any(isinstance(row, BadRow) for row in rows) and not _inside(rows[0])
+
+
+def _no_double_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise BadRow("the same key stands twice in it")
+    return made
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_double_keys)
+
+
+def _parsed(text: str) -> list[Any]:
+    """The JSON values that stand on one line; one BadRow instead when any of them is broken."""
+    rows, at = [], 0
+    try:
+        while at < len(text):
+            row, at = _DECODER.raw_decode(text, at)
+            rows.append(row)
+            while at < len(text) and text[at] in " \t\r\n,":
+                at += 1
+    except BadRow as bad:
+        return [bad]
+    except json.JSONDecodeError as error:
+        return [BadRow(f"not JSON ({error.msg}, column {error.pos + 1})")]
+    except RecursionError:
+        return [BadRow("nested too deeply")]
+    return rows
+
+
+def _document_rows(raw: bytes) -> Iterator[tuple[int, Any]] | None:
+    """The rows of one JSON document, None when the file is not one."""
+    try:
+        text = _decoded(raw)
+        if text.lstrip().startswith("["):
+            rows = list(_array_rows(text))
+            return iter(rows) if rows and isinstance(rows[0][1], dict) else None
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    inside = _inside(document)
+    return enumerate(inside if inside is not None else [document], start=1)
+
+
+def _array_rows(text: str) -> Iterator[tuple[int, Any]]:
+    """Items of a top-level array with the line that each begins on; one BadRow where the array breaks off."""
+    at, line, seen = text.index("[") + 1, 1, 0
+    while True:
+        while at < len(text) and text[at] in " \t\r\n,":
+            at += 1
+        line += text.count("\n", seen, at)
+        seen = at
+        if at >= len(text) or text[at] == "]":
+            return
+        try:
+            row, at = _DECODER.raw_decode(text, at)
+        except BadRow as bad:
+            yield line, bad
+            return
+        except (json.JSONDecodeError, RecursionError):
+            yield line, BadRow("the array breaks off or is not JSON from here on")
+            return
+        yield line, row
+
+
+def _inside(document: Any, depth: int = 3) -> list[Any] | None:
+    """The list of rows inside an envelope; mlflow's {columns, data} becomes one object a row."""
+    if not isinstance(document, dict) or not depth:
+        return None
+    if isinstance(document.get("columns"), list) and isinstance(document.get("data"), list):
+        columns = document["columns"]
+        if all(isinstance(row, list) and len(row) == len(columns) for row in document["data"]):
+            return [dict(zip(map(str, columns), row, strict=True)) for row in document["data"]]
+    for key in ENVELOPES:
+        value = document.get(key)
+        if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            return value
+        if (inner := _inside(value, depth - 1)) is not None:
+            return inner
+    return None
+
+
+def _csv_rows(source: IO[bytes]) -> Iterator[tuple[int, Any]]:
+    raw = source.read(MAX_JSON_BYTES)
+    try:
+        text = _decoded(raw)
+    except BadRow:
+        text = raw.decode("cp1252", "replace")  # what a spreadsheet on Windows exports
+    csv.field_size_limit(MAX_LINE_BYTES)
+    header = text.lstrip("\r\n").split("\n", 1)[0]
+    delimiter = max(",;\t", key=header.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    while True:
+        line = reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            yield line, BadRow(f"not CSV ({error})")
+            return
+        if row is None:
+            return
+        yield line if line > 1 else 2, row
