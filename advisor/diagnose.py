@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -40,12 +39,13 @@ LADDER: tuple[Callable[[Failure], list[Evidence]], ...] = (
 )
 # Before evidence of its own: a broken test is shown, not guessed, and only a replay can show a flaky case.
 HARNESS_PRIOR, FLAKY_PRIOR = 0.02, 0.005
-# Share of failures that need both cures, of those as likely form as facts; .5 where both are shown by evidence.
+# Set by hand, no labelled log has enough of them: share that needs both cures among failures as likely form as facts,
+# and where evidence shows both.
 BOTH_SHARE, BOTH_SHOWN = 0.1, 0.5
 # Where no text was given, ignoring it is next to impossible.
 IGNORED_WITHOUT_SOURCE = 0.03
 GATE_MASS = 0.9  # the least mass of a gate that fires
-REVIEWED = 8.0  # log-odds of a person's verdict in `review`
+REVIEWED = 20.0  # log-odds of a verdict in `review`: a person outvotes all other evidence
 NO_MODEL = "without sentence vectors: sentence-transformers or its model is not installed"
 
 
@@ -202,6 +202,7 @@ def _top_mass(probabilities: Mapping[str, float]) -> float:
         probabilities["capability"],
         probabilities["harness"],
         probabilities["both"],
+        probabilities["flaky"],
     )
     return max(groups)
 
@@ -211,8 +212,3 @@ def _normal(logits: Mapping[str, float]) -> dict[str, float]:
     mass = {cause: math.exp(value - top) for cause, value in logits.items()}
     total = sum(mass.values())
     return {cause: value / total for cause, value in mass.items()}
-
-
-def clustered(diagnosis: Diagnosis, cluster: str) -> Diagnosis:
-    """The same diagnosis, named as one of a cluster."""
-    return replace(diagnosis, cluster=cluster)

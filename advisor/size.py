@@ -19,7 +19,7 @@ EMBEDDED_SHAPE = "SmolLM2-135M"
 BATCH = 8  # examples a step; small sets tolerate at most 32 ("LoRA Without Regret", 2025)
 # Fewer steps leave the adapter near where it began: epochs are added until these are reached (dev/LOG.md, 2026-11-24).
 LEAST_STEPS = 60
-EPOCHS = (3, 8)
+EPOCHS = (3, 10)
 REPLAYED, REPLAYED_TOKENS = 32, 90
 TEMPLATE_TOKENS = 40  # role marks and a default system message of a chat template; an estimate
 # Multiply-adds of one token through N weights cost 2N operations forward; a LoRA step adds 2N for the gradients of

@@ -76,7 +76,10 @@ def tokenize_all(
 
 
 def pad(rows: Sequence[Mapping[str, list[int]]], pad_id: int) -> dict[str, torch.Tensor]:
-    """Rows to tensors (n, longest): padded on the right, attention 0 and label IGNORED on the padding."""
+    """Rows to tensors (n, longest): padded on the right, attention 0 and label IGNORED on the padding.
+
+    `replayed` (n) marks the rows on which the base is to be kept rather than taught.
+    """
     longest = max(len(row["input_ids"]) for row in rows)
 
     def column(name: str, fill: int) -> Iterator[list[int]]:
@@ -88,6 +91,7 @@ def pad(rows: Sequence[Mapping[str, list[int]]], pad_id: int) -> dict[str, torch
         "input_ids": torch.tensor(list(column("input_ids", pad_id))),
         "labels": torch.tensor(list(column("labels", IGNORED))),
         "attention_mask": torch.tensor(ones),
+        "replayed": torch.tensor([bool(row.get("replayed")) for row in rows]),
     }
 
 

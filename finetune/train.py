@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from torch.nn.functional import cross_entropy, kl_div, log_softmax
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -75,7 +76,7 @@ def train(
         reasons = "; ".join(f"{d.id}: {d.reason}" for d in dropped[:3]) or "none was given"
         raise FinetuneError("examples", f"none can be trained on ({reasons})", f"up to {recipe.max_tokens} tokens each")
     held, kept = _hold_out(rows, recipe)
-    old, _ = tokenize_all(model, replayed, recipe.max_tokens)
+    old = [{**row, "replayed": True} for row in tokenize_all(model, replayed, recipe.max_tokens)[0]]
     trainer = _trainer(model, kept + old, held, work, recipe, progress)
     before = float(trainer.evaluate()["eval_loss"])
     started = time.monotonic()
@@ -141,6 +142,9 @@ def _trainer(
     )
     steps = math.ceil(len(rows) / (recipe.batch * recipe.accumulation))
     every = min(steps, 200)  # an epoch, but no more than 200 steps are ever lost to a kill
+    if recipe.gradient_checkpointing:
+        adapted.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        adapted.enable_input_require_grads()
     arguments = TrainingArguments(
         output_dir=str(work),
         num_train_epochs=recipe.epochs,
@@ -153,7 +157,6 @@ def _trainer(
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
         bf16=True,
-        gradient_checkpointing=recipe.gradient_checkpointing,
         eval_strategy="steps",
         save_strategy="steps",
         eval_steps=every,
@@ -170,8 +173,9 @@ def _trainer(
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         label_names=["labels"],
+        prediction_loss_only=True,
     )
-    trainer = Trainer(
+    trainer = _Keeping(
         model=adapted,
         args=arguments,
         train_dataset=rows,
@@ -181,6 +185,38 @@ def _trainer(
     )
     trainer.remove_callback(PrinterCallback)  # the caller shows the progress
     return trainer
+
+
+class _Keeping(Trainer):  # type: ignore[misc]
+    """Cross entropy on what is to be learned, and on replayed rows the divergence from the untouched base.
+
+    The base's whole distribution at every token holds more than its one sampled answer: KL(base || adapted), as in
+    knowledge distillation against forgetting (Li and Hoiem 2016, "Learning without Forgetting", arXiv 1606.09282).
+    """
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        # Both terms are means over their own tokens, so the Trainer has to average micro-batches itself.
+        self.model_accepts_loss_kwargs = False
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
+        replayed, labels = inputs["replayed"], inputs["labels"]
+        seen = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"]}
+        outputs = model(**seen)
+        new = outputs.logits[:, :-1].float()
+        loss = new.sum() * 0.0
+        if not replayed.all():
+            taught = labels[~replayed][:, 1:]
+            loss = loss + cross_entropy(new[~replayed].flatten(0, 1), taught.flatten(), ignore_index=IGNORED)
+        if replayed.any():
+            kept = {name: tensor[replayed] for name, tensor in seen.items()}
+            with torch.no_grad(), model.disable_adapter():
+                old = model(**kept).logits[:, :-1].float()
+            real = kept["attention_mask"][:, 1:].bool()
+            loss = loss + kl_div(
+                log_softmax(new[replayed][real], -1), log_softmax(old[real], -1), log_target=True, reduction="batchmean"
+            )
+        return (loss, outputs) if return_outputs else loss
 
 
 class _Watch(TrainerCallback):  # type: ignore[misc]

@@ -72,6 +72,28 @@ def test_a_run_learns_its_examples_and_leaves_the_base_alone(pico: Path, tmp_pat
     assert again.validation_loss == trained.validation_loss
 
 
+def test_replayed_rows_hold_the_adapted_model_to_the_base(pico: Path, tmp_path: Path) -> None:
+    """The same run without replay moves further from the base on text that it was not taught."""
+    texts = [f"Tell me about {word}." for word in ("rivers", "bread", "winter", "ships")]
+    untouched = text_loss(load(pico), texts)
+
+    def drift(replay: int) -> float:
+        recipe = Recipe(rank=8, epochs=12, batch=4, learning_rate=1e-2, replay=replay, max_tokens=256)
+        train(pico, EXAMPLES, tmp_path / f"replay-{replay}", recipe)
+        after = text_loss(load(pico, adapter=tmp_path / f"replay-{replay}"), texts)
+        return sum(abs(a - b) for a, b in zip(after, untouched, strict=True))
+
+    assert drift(8) < 0.7 * drift(0)
+
+
+def test_checkpointing_changes_the_memory_not_the_result(pico: Path, tmp_path: Path) -> None:
+    losses = []
+    for checkpointing in (False, True):
+        recipe = Recipe(rank=4, epochs=2, batch=4, replay=2, max_tokens=256, gradient_checkpointing=checkpointing)
+        losses.append(train(pico, EXAMPLES, tmp_path / str(checkpointing), recipe).validation_loss)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
 def base_loss(base: object, example: Example) -> float:
     """Loss of the completion given its prompt, computed here without the Trainer."""
     row = tokenize(base, example)  # type: ignore[arg-type]

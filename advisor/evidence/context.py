@@ -11,7 +11,7 @@ from advisor.records import Evidence, Failure
 RUNG = "context"
 STRONG, SOME = 2.5, 1.0
 # Below this share of a sentence's content words in the source, the sentence says what the source does not.
-# 0.35 separates the sentences of our own test cases; it only chooses what is quoted, the router weighs the share.
+# Set by hand: it chooses what is quoted and adds a weak hint, the router weighs the share.
 UNSUPPORTED_SHARE = 0.35
 # A prompt of this many words brings the text to work on with it.
 LONG_PROMPT_WORDS = 150

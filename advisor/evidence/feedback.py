@@ -63,7 +63,7 @@ _REASON = re.compile(
 )
 _PATTERNS = (("form", _FORM), ("facts", _FACTS), ("context-ignored", _CONTEXT), ("capability", _REASON))
 
-# Written by us, after the kinds of notes named in docs/diagnose.md; MiniLM compares a note with each.
+# Written by us; MiniLM compares a note with each.
 PROTOTYPES: dict[str, tuple[str, ...]] = {
     "form": (
         "The answer is right but it is not in the format that we asked for.",
