@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ def exemplar(
     train: tuple[str, ...], held: tuple[str, ...], failures: Mapping[str, Failure], request: Request, here: Machine
 ) -> Experiment:
     prompts = [failures[name].prompt for name in held]
-    formats = len({instructions(failures[name]) for name in held})
+    formats = len({instructions(failures[name].messages) for name in held})
     return Experiment(
         id="exemplar",
         route="form",
@@ -140,6 +140,19 @@ def adapter(
         because="the content is right, the shape is not: few examples teach it, and it costs no tokens after",
         instead_of="RAG: no document makes the model write the format",
         **_common("weights", held),
+    )
+
+
+def routed_adapter(whole: Experiment) -> Experiment:
+    """The adapter of another experiment, served only to the prompts that it was trained for."""
+    return replace(
+        whole,
+        id="lora-routed",
+        recipe={"does": "serve that adapter only to the standing instructions it was trained on"},
+        costs={"peak_bytes": whole.costs["peak_bytes"], "seconds": [0.0, 0.0, 0.0], "usd": None},
+        stop_rule="prefer this to the adapter everywhere unless the guard cases are safe there too",
+        because="an adapter changes every answer it gives; a server picks the adapter by request at no cost",
+        instead_of="the adapter on every prompt, whose harm the experiment before it measures",
     )
 
 

@@ -119,7 +119,7 @@ def launch(plan: Plan, log: Log, request: Request, run: Run, tell: Tell) -> list
         control = answer_cases(run, arm, cases, partial(ask, stage.models), tell)
         treated = kept_answers(run, experiment.id, cases)
         if treated is None:
-            treated = TREATMENTS[experiment.axis](experiment, cases, control, stage)
+            treated = TREATMENTS[experiment.id](experiment, cases, control, stage)
         scores += [{**row, "experiment": experiment.id} for row in [*control, *treated]]
     run.write_rows("scores.jsonl", scores)
     return scores
@@ -127,10 +127,10 @@ def launch(plan: Plan, log: Log, request: Request, run: Run, tell: Tell) -> list
 
 def _exemplar(experiment: Experiment, cases: Sequence[Case], control: Sequence[Score], stage: Stage) -> list[Score]:
     """The cheapest cure of form: one solved case of the same instructions, from the train side, shown first."""
-    solved = {instructions(stage.failures[name]): stage.failures[name] for name in reversed(experiment.train)}
+    solved = {instructions(stage.failures[i].messages): stage.failures[i] for i in reversed(experiment.train)}
 
     def shown(case: Case) -> Case:
-        example = solved.get(instructions(stage.failures[case.id]))
+        example = solved.get(instructions(case.messages))
         if example is None:
             return case
         standing = [message for message in case.messages if message["role"] == "system"]
@@ -221,7 +221,19 @@ def _adapter(experiment: Experiment, cases: Sequence[Case], control: Sequence[Sc
     return scores
 
 
-TREATMENTS = {"prompt": _exemplar, "context": _retrieval, "weights": _adapter}
+def _routed(experiment: Experiment, cases: Sequence[Case], control: Sequence[Score], stage: Stage) -> list[Score]:
+    """The same adapter, served only to the standing instructions it was trained on; all else is the base's answer."""
+    taught = {instructions(stage.failures[name].messages) for name in experiment.train}
+    tuned = kept_answers(stage.run, "lora", cases) or []
+    chosen = [
+        after if instructions(case.messages) in taught else before
+        for case, before, after in zip(cases, control, tuned, strict=True)
+    ]
+    keep_answers(stage.run, experiment.id, [{**row, "arm": experiment.id} for row in chosen])
+    return kept_answers(stage.run, experiment.id, cases) or []
+
+
+TREATMENTS = {"exemplar": _exemplar, "rag": _retrieval, "lora": _adapter, "lora-routed": _routed}
 
 
 def _example(failure: Failure, target: str) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from typing import Any
 import yaml
 
 from advisor.cases import Case, case_of
-from advisor.experiments import ANSWER_TOKENS, Experiment, adapter, exemplar, retrieval
+from advisor.experiments import ANSWER_TOKENS, Experiment, adapter, exemplar, retrieval, routed_adapter
 from advisor.machine import machine
 from advisor.read import Log
 from advisor.records import Diagnosis, Failure
 from advisor.run import Request, Run, fingerprint
-from advisor.splits import settle
+from advisor.splits import instructions, settle
 from eval.checks import CrashedCheck
 from eval.grade import grade
 
@@ -122,6 +122,9 @@ def make_plan(
     if form_held and len(form_train) >= LEAST_EXAMPLES:
         experiments.append(exemplar(form_train, form_held, failures, request, here))
         experiments.append(adapter(form_train, form_held, failures, targets, request, here))
+        # Without a system message nothing tells a request of this format from any other.
+        if all(instructions(failures[name].messages) for name in form_train):
+            experiments.append(routed_adapter(experiments[-1]))
     elif form_held or form_train:
         advice.append(
             f"{len(form_train)} form failures with a trustworthy target to learn from; "

@@ -33,7 +33,7 @@ def prove_plan(plan: Plan, scores: Sequence[Score], run: Run) -> dict[str, dict[
         gain = proofs[experiment.id]["gain"]
         outcome: dict[str, Any] = {"fixed": gain["fixed"], "verdict": proofs[experiment.id]["verdict"]}
         trained = run.folder / "adapter" / "training.json"
-        if experiment.axis == "weights" and trained.is_file():
+        if experiment.id == "lora" and trained.is_file():
             record = json.loads(trained.read_text(encoding="utf-8"))
             outcome |= {"seconds": record["seconds"], "peak_process_bytes": record["peak_process_bytes"]}
         forecast = {"fixed": experiment.expects["fixed"], **experiment.costs}

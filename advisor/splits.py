@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from advisor.records import Failure
+from advisor.records import Failure, Question
 from advisor.run import Run
 from eval.fold import holds, words
 from eval.split import split
@@ -30,7 +30,7 @@ def settle(
         groups,
         held_out=HELD_OUT,
         seed=seed,
-        strata=[f"{routes[f.id]}: {instructions(f)}" for f in chosen],
+        strata=[f"{routes[f.id]}: {instructions(f.messages)}" for f in chosen],
     )
     record = {
         "seed": seed,
@@ -42,9 +42,9 @@ def settle(
     return sides
 
 
-def instructions(failure: Failure) -> str:
-    """The standing instructions of a case, which name its format; of a prompt without a system message none."""
-    return next((" ".join(m["content"].split()) for m in failure.messages if m["role"] == "system"), "")
+def instructions(messages: Question) -> str:
+    """The standing instructions of a prompt, which name its format: its system message; "" without one."""
+    return next((" ".join(m["content"].split()) for m in messages if m["role"] == "system"), "")
 
 
 def source_of(failure: Failure, documents: Mapping[str, str]) -> str:

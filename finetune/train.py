@@ -176,6 +176,7 @@ def _trainer(
         prediction_loss_only=True,
     )
     trainer = _Keeping(
+        keep_weight=recipe.keep_weight,
         model=adapted,
         args=arguments,
         train_dataset=rows,
@@ -194,8 +195,9 @@ class _Keeping(Trainer):  # type: ignore[misc]
     knowledge distillation against forgetting (Li and Hoiem 2016, "Learning without Forgetting", arXiv 1606.09282).
     """
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, keep_weight: float, **given: Any) -> None:
         super().__init__(**given)
+        self.keep_weight = keep_weight
         # Both terms are means over their own tokens, so the Trainer has to average micro-batches itself.
         self.model_accepts_loss_kwargs = False
 
@@ -213,7 +215,7 @@ class _Keeping(Trainer):  # type: ignore[misc]
             with torch.no_grad(), model.disable_adapter():
                 old = model(**kept).logits[:, :-1].float()
             real = kept["attention_mask"][:, 1:].bool()
-            loss = loss + kl_div(
+            loss = loss + self.keep_weight * kl_div(
                 log_softmax(new[replayed][real], -1), log_softmax(old[real], -1), log_target=True, reduction="batchmean"
             )
         return (loss, outputs) if return_outputs else loss

@@ -132,6 +132,11 @@ def test_the_story_runs_to_a_proof_and_again_in_no_time(log: Path, docs: Path, p
     # Where no passage was found for a guard case its prompt is untouched, and so is the answer.
     arms = {key[:2] for key in scores_of(run)}
     assert arms >= {("rag", "control"), ("rag", "rag"), ("lora", "control"), ("lora", "lora"), ("exemplar", "exemplar")}
+    # Served only to the format it was trained on, the adapter leaves every other answer as the base gives it.
+    found = scores_of(run)
+    routed = {name: row for (experiment, arm, name), row in found.items() if arm == "lora-routed"}
+    assert all(row == found["lora-routed", "control", name] for name, row in routed.items() if name.startswith("pass"))
+    assert all(row == found["lora", "lora", name] for name, row in routed.items() if name.startswith("form"))
     before = {path: path.stat().st_mtime_ns for path in run.rglob("answers/*")}
     again = launched(log, docs, pico, run)
     assert again.exit_code == 0 and {path: path.stat().st_mtime_ns for path in run.rglob("answers/*")} == before

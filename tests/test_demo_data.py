@@ -161,3 +161,18 @@ def test_cases_are_fixed() -> None:
     for name, row in _log().items():
         assert made[name]["messages"] == row["messages"] and made[name]["checks"] == row["checks"]
         assert made[name]["reference"] == row["reference"]
+
+
+def test_advise_tells_the_causes_that_were_observed_without_reading_the_key() -> None:
+    """Form, facts and harness are told apart as the interventions on the model itself told them."""
+    from advisor.diagnose import diagnose
+    from advisor.read import read
+
+    key = _key()
+    said = diagnose(read([DEMO / "failures.jsonl"]).failures, embedder=False)
+    for cause, least in (("form", 0.9), ("facts", 0.9), ("harness", 0.9), ("capability", 0.5)):
+        own = [d.verdict == cause for d in said if key[d.id]["label"] == cause]
+        assert sum(own) / len(own) >= least, (cause, sum(own), len(own))
+    for cause in ("form", "facts"):
+        called = [key[d.id]["label"] == cause for d in said if d.verdict == cause]
+        assert sum(called) / len(called) >= 0.85, (cause, sum(called), len(called))
