@@ -30,7 +30,7 @@ PEAK_FLOPS_PER_S = {
 }
 # Share of the peak that a LoRA run reaches: an untuned 8B run 15 %, the best published 44 %; low, likely, high.
 GPU_EFFICIENCY = (0.10, 0.25, 0.45)
-# The same against numpy's own fp32 product on this CPU, where bf16 units may do better; see docs/plan.md.
+# The same against numpy's own fp32 product on this CPU, where bf16 units may do better; see docs/advise.md.
 CPU_EFFICIENCY = (0.4, 0.9, 2.0)
 
 
