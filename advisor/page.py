@@ -36,7 +36,12 @@ if TYPE_CHECKING:
 # How much of a long log stands in the page; what is left out is counted there, and all of it lies in the run folder.
 EXAMPLES, TURNED, LISTED, EVIDENCE, CHARACTERS = 5, 12, 50, 6, 1500
 
-AXES = {"prompt": "An example in the prompt", "context": "Documents to look it up in", "weights": "A trained adapter"}
+TITLES = {
+    "exemplar": "An example in the prompt",
+    "rag": "Documents to look it up in",
+    "lora": "A trained adapter, on every prompt",
+    "lora-routed": "The same adapter, only where it was trained",
+}
 PARTS = {
     "gain": "Held-out failures",
     "guard": "Cases that passed before",
@@ -123,7 +128,7 @@ def _experiment(experiment: Experiment, proof: Mapping[str, Any] | None) -> dict
     shown: dict[str, Any] = {
         "id": experiment.id,
         "axis": experiment.axis,
-        "title": AXES[experiment.axis],
+        "title": TITLES.get(experiment.id, experiment.id),
         "does": _text(str(experiment.recipe["does"])),
         "train": len(experiment.train),
         "held_out": len(experiment.held_out),

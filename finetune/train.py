@@ -26,6 +26,7 @@ from finetune.examples import IGNORED, Dropped, Example, pad, tokenize_all
 from finetune.recipe import Recipe
 from finetune.replay import own_answers
 
+LEARNED = 1e-3  # nats a token; below it a gradient of 0 is what is to be expected
 Progress = Callable[[int, int, float], None]  # step, of how many, training loss
 
 
@@ -231,7 +232,8 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
         if not logs or "loss" not in logs:
             return
         norm = logs.get("grad_norm", 1.0)
-        if norm == 0 or not math.isfinite(norm):
+        # A loss that has come down to nothing has no gradient either, and is no fault.
+        if (norm == 0 and logs["loss"] > LEARNED) or not math.isfinite(norm):
             raise FinetuneError(
                 f"training step {state.global_step}",
                 f"gradient norm {norm}: nothing is learned",

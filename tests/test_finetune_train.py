@@ -16,6 +16,7 @@ from finetune.base import load  # noqa: E402
 from finetune.errors import FinetuneError  # noqa: E402
 from finetune.examples import IGNORED, Example, pad, tokenize, tokenize_all  # noqa: E402
 from finetune.recipe import Recipe  # noqa: E402
+from finetune.replay import own_answers  # noqa: E402
 from finetune.train import train  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -73,17 +74,24 @@ def test_a_run_learns_its_examples_and_leaves_the_base_alone(pico: Path, tmp_pat
 
 
 def test_replayed_rows_hold_the_adapted_model_to_the_base(pico: Path, tmp_path: Path) -> None:
-    """The same run without replay moves further from the base on text that it was not taught."""
-    texts = [f"Tell me about {word}." for word in ("rivers", "bread", "winter", "ships")]
-    untouched = text_loss(load(pico), texts)
+    """The same run moves less on the replayed rows the more it is held to the base there: KL, computed here anew."""
+    untouched = load(pico)
+    rows = [tokenize(untouched, example) for example in own_answers(untouched, 8)]
 
-    def drift(replay: int) -> float:
-        recipe = Recipe(rank=8, epochs=12, batch=4, learning_rate=1e-2, replay=replay, max_tokens=256)
-        train(pico, EXAMPLES, tmp_path / f"replay-{replay}", recipe)
-        after = text_loss(load(pico, adapter=tmp_path / f"replay-{replay}"), texts)
-        return sum(abs(a - b) for a, b in zip(after, untouched, strict=True))
+    def divergence(weight: float) -> float:
+        recipe = Recipe(rank=8, epochs=12, batch=4, learning_rate=5e-3, replay=8, max_tokens=512, keep_weight=weight)
+        train(pico, EXAMPLES, tmp_path / f"weight-{weight}", recipe)
+        tuned = load(pico, adapter=tmp_path / f"weight-{weight}")
+        total = 0.0
+        for row in rows:
+            ids = torch.tensor([row["input_ids"]])
+            with torch.no_grad():
+                old = torch.log_softmax(untouched.model(input_ids=ids).logits.double(), -1)
+                new = torch.log_softmax(tuned.model(input_ids=ids).logits.double(), -1)
+            total += float((old.exp() * (old - new)).sum(-1).mean())
+        return total / len(rows)
 
-    assert drift(8) < 0.7 * drift(0)
+    assert divergence(20.0) < 0.5 * divergence(0.0)
 
 
 def test_checkpointing_changes_the_memory_not_the_result(pico: Path, tmp_path: Path) -> None:
