@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -243,3 +245,42 @@ def test_secrets_reach_neither_the_run_folder_nor_the_report(log: Path, docs: Pa
     run = tmp_path / "run"
     assert told(log, "--docs", docs, "--base", pico, "--gpu", "cpu", "--run", run).exit_code == 0
     assert not any(key in path.read_text(errors="replace") for path in run.rglob("*") if path.is_file())
+
+
+def test_facts_are_answered_by_the_endpoint_and_form_by_the_base(
+    log: Path, docs: Path, pico: Path, tmp_path: Path
+) -> None:
+    """--model is a URL: RAG and its control ask the endpoint, the adapter and its control the base."""
+
+    class Echo(BaseHTTPRequestHandler):
+        """A reader that repeats what it was shown: right only where the passage was in the prompt."""
+
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            answer = asked["messages"][-1]["content"][-1500:]
+            body = json.dumps({"choices": [{"message": {"content": answer}}]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        model = f"http://127.0.0.1:{server.server_port}/v1"
+        run = tmp_path / "run"
+        options = ("--docs", docs, "--base", pico, "--model", model, "--gpu", "cpu", "--run", run, "--launch", "--yes")
+        result = told(log, *options)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert result.exit_code == 0, result.output
+    arms = {key[:2] for key in scores_of(run)}
+    assert {("rag", "control"), ("rag", "rag"), ("lora", "control-base"), ("lora", "lora")} <= arms
+    gain = json.loads((run / "report.json").read_text())["proofs"]["rag"]["gain"]
+    assert gain["control_passed"] == 0 and gain["treated_passed"] == gain["n"] > 0
