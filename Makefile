@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-slow lint types check wheel bench observe router clean
+.PHONY: help demo test test-slow lint types check wheel observe clean
 
 help:            ## these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -39,6 +39,9 @@ check: test lint types  ## all that must pass
 
 wheel: $(READY)  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
+
+observe: $(READY)  ## ask the embedded base the demo's cases, where one has changed
+	$(BIN)/python -m dev.demo.observe
 
 clean:           ## what was built; runs/ and data/ stay
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -125,6 +125,6 @@ def _score(arm: str, case: Case, text: str) -> dict[str, Any]:
         "form": found.form,
         "content": found.content,
         "score": round(found.score, 4),
-        "grader": found.says,
+        "grader": redact(found.says, personal=True)[0],  # it quotes what was wanted
         "answer": redact(text, personal=True)[0],
     }

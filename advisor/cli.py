@@ -39,6 +39,7 @@ def advise() -> None:
     \b
     advise FAILURES...            read, diagnose, replay, plan; then ask before anything is launched
     advise FAILURES --launch      run the plan and prove it on held-out cases
+    advise run --help             all options of these two
     advise diagnose FAILURES      why each case failed, one line each
     advise explain FAILURES ID    all evidence on one case
     """

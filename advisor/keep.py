@@ -20,7 +20,7 @@ def diagnosed(run: Run, log: Log, tell: Tell) -> list[Diagnosis]:
     """The diagnoses of this run's failures: those in its folder, else made now and kept there."""
     tell.say(
         f"read {len(log.failures):,} failures, {len(log.passed):,} passing cases"
-        + (f", {len(log.rejected):,} rows rejected (see rejected.jsonl)" if log.rejected else "")
+        + (f"; rejected: {len(log.rejected):,} (see rejected.jsonl)" if log.rejected else "")
     )
     for note in log.notes:
         tell.say(f"  {note}")

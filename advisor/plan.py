@@ -104,7 +104,7 @@ def make_plan(
     targets = {name: t for name, route in routes.items() if route == "form" and (t := target_of(failures[name]))}
     sides = settle(run, log.failures, routes, _documents(request), request.seed)
     here = machine(request.gpu)
-    advice = _advice(verdicts, cases, routes, replayed)
+    advice = _advice(verdicts, diagnoses, cases, replayed)
     experiments: list[Experiment] = []
 
     def side(route: str, name: str) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ def make_plan(
             experiments.append(routed_adapter(experiments[-1]))
     elif form_held or form_train:
         advice.append(
-            f"{len(form_train)} form failures with a trustworthy target to learn from; "
+            f"{len(form_train)} form failures on the train side with a trustworthy target to learn from; "
             f"a LoRA run needs {LEAST_EXAMPLES}: state the format in the prompt, or collect more "
             "(a `reference`, or a `correction` in `review`)"
         )
@@ -185,16 +185,17 @@ def _missing_documents(request: Request, failures: Sequence[Failure]) -> str:
 
 def _advice(
     verdicts: Mapping[str, int],
+    diagnoses: Sequence[Diagnosis],
     cases: Mapping[str, tuple[str, Case]],
-    routes: Mapping[str, str],
     replayed: Mapping[str, bool] | None,
 ) -> list[str]:
     found = [f"{verdicts[verdict]} {verdict}: {text}" for verdict, text in ADVICE.items() if verdicts.get(verdict)]
-    ungraded = sum(verdicts.get(route, 0) for route in ROUTED) - len(cases)
+    ungraded = [d.id for d in diagnoses if d.verdict in ROUTED and d.id not in cases]
     if ungraded:
+        shown = ", ".join(ungraded[:3]) + (", ..." if len(ungraded) > 3 else "")
         found.append(
-            f"{ungraded} form or facts: nothing tells a right answer from the logged one; "
-            "give them a `reference` or `checks`"
+            f"{len(ungraded)} form or facts ({shown}): no grader that fails the logged answer; "
+            "give them `checks`, or a `reference` if they have none"
         )
     if replayed is not None and len(replayed) < len(cases):
         found.append(f"{len(cases) - len(replayed)} form or facts: not replayed (--replay-limit), so not planned for")

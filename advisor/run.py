@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.errors import AdvisorError, WrongUsage
+from memory_calc.cards import card
 
 EMBEDDED = "embedded"
 
@@ -103,6 +104,13 @@ def open_run(request: Request) -> Run:
             raise AdvisorError(str(path), "a folder, not a log" if path.is_dir() else "no such file", fix=fix)
     if request.docs is not None and not request.docs.exists():
         raise AdvisorError(str(request.docs), "no such folder", "a folder of documents", "check the path after --docs")
+    card(request.gpu)  # an unknown card is told before anything is read
+    for option, model in (("--base", request.base), ("--model", request.answering)):
+        meant_as_path = model.startswith((".", "/", "~")) or model.count("/") > 1
+        if "://" not in model and model != EMBEDDED and meant_as_path and not Path(model).is_dir():
+            raise AdvisorError(
+                option, f"{model}: no such model folder", "a folder, a hub id such as org/name, embedded"
+            )
     mark = fingerprint(request)
     if request.run is None:
         folder = Path("runs") / f"{request.failures[0].name.split('.')[0]}-{mark[:8]}"

@@ -16,6 +16,8 @@ __all__ = ["CrashedCheck", "Grade", "default_checks", "grade"]
 
 Check = Mapping[str, Any]
 SHOWN_CHARS = 60
+ARTICLES = {"The", "A", "An", "In", "On", "At"}
+TERM_WORDS = 3  # a reference up to this long is a term, not a sentence; ours
 SHORT_WORDS = 8  # a reference up to this long is looked for as a whole; ours
 # Half of the words shared: SQuAD's F1 (arXiv:1606.05250) has no threshold of its own; this one is ours.
 OVERLAP_AT_LEAST = 0.5
@@ -98,10 +100,26 @@ def _content_candidates(prompt: str, references: list[str]) -> list[list[dict[st
         return [[{"type": "regex", "value": pattern, "of": "content"}], [exact]]
     if len(references) == 1 and _is_number(references[0]):
         return [[{"type": "number", "value": numbers(references[0])[0]}], [exact]]
+    named = _figures_and_names(references[0]) if len(references) == 1 else ([], [])
     short = [reference for reference in references if len(words(reference)) <= SHORT_WORDS]
     if short:
-        return [[{"type": "contains-any", "value": references}], [exact]]
-    return [[{"type": "overlap", "value": {"text": references, "at_least": OVERLAP_AT_LEAST}}]]
+        # Another wording of a short sentence still has its figures and names.
+        told = [*named[0], *named[1]] if len(words(references[0])) > TERM_WORDS else []
+        parts = [[{"type": "contains-all", "value": told}]] if told else []
+        return [*parts, [{"type": "contains-any", "value": references}], [exact]]
+    overlap = {"type": "overlap", "value": {"text": references, "at_least": OVERLAP_AT_LEAST}}
+    # Half of the words are shared by an answer whose one figure or name is wrong, too.
+    stricter = [kind for kind in (named[0], [*named[0], *named[1]]) if kind]
+    sets: list[list[dict[str, Any]]] = [[overlap]]
+    sets += [[overlap, {"type": "contains-all", "value": kind}] for kind in stricter]
+    return sets
+
+
+def _figures_and_names(text: str) -> tuple[list[str], list[str]]:
+    """The figures of a text, and its names: words with a capital; one that opens a sentence only before another."""
+    figures = re.findall(r"\d+(?:[.,:]\d+)*", text)
+    names = re.findall(r"(?<![.!?:]\s)(?<!^)\b[A-Z][\w'-]+|\b[A-Z][\w'-]+(?=\s+[A-Z][\w'-])", text)
+    return list(dict.fromkeys(figures)), [name for name in dict.fromkeys(names) if name not in ARTICLES]
 
 
 def _json_candidates(wanted: Any, asked: bool) -> list[list[dict[str, Any]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import click
@@ -47,6 +48,8 @@ def train(
     as_json: bool,
 ) -> None:
     """Train a LoRA adapter on EXAMPLES: JSON lines with `messages` (or `prompt`) and `completion`."""
+    # What a library will rename one day is for the tests to show, not for a user.
+    warnings.filterwarnings("ignore", category=FutureWarning)
     from finetune.examples import read_examples
     from finetune.recipe import Recipe
     from finetune.train import train as train_adapter

@@ -223,6 +223,7 @@ def test_bad_input_is_one_line(tmp_path: Path, docs: Path, log: Path, pico: Path
         ((log, "--launch"), 2, "--yes"),
         ((log, "--gpu", "banana", "--run", run / "b"), 2, "banana"),
         ((log, "--docs", docs, "--base", "./nowhere", "--launch", "--yes", "--run", run / "c"), 1, "nowhere"),
+        ((log, "--base", "./nowhere", "--run", run / "d"), 1, "nowhere"),
         ((), 2, ""),
     ]
     for arguments, code, says in wrong:
@@ -240,10 +241,13 @@ def test_a_log_without_failures_says_so(tmp_path: Path) -> None:
 
 def test_secrets_reach_neither_the_run_folder_nor_the_report(log: Path, docs: Path, pico: Path, tmp_path: Path) -> None:
     key = "AKIA" + "IOSFODNN7" + "EXAMPLE"
-    text = log.read_text().replace("Sure! Mara", f"Sure! {key} Mara")
+    # In an output, in what a check wants (graders quote it), and in a document.
+    text = log.read_text().replace("Sure! Mara", f"Sure! {key} Mara").replace('"value": "Lund"', f'"value": "{key}"')
     log.write_text(text)
+    page = next(docs.iterdir())
+    page.write_text(f"{page.read_text()}\nThe key is {key}.\n", encoding="utf-8")
     run = tmp_path / "run"
-    assert told(log, "--docs", docs, "--base", pico, "--gpu", "cpu", "--run", run).exit_code == 0
+    assert launched(log, docs, pico, run).exit_code == 0
     assert not any(key in path.read_text(errors="replace") for path in run.rglob("*") if path.is_file())
 
 

@@ -318,3 +318,13 @@ def test_the_page_on_proof_lists_the_table_of_checks():
     page = (Path(__file__).parents[1] / "docs" / "proof.md").read_text(encoding="utf-8")
     for kind, row in CHECKS.items():
         assert f"| `{kind}` | {row.of} | {row.means} |" in page
+
+
+def test_default_checks_of_a_sentence_hold_its_figures_and_names_not_its_wording():
+    right = "You can return it within 30 days of purchase."
+    late = default_checks("How long can I return it?", [right], "You can return it within 14 days of purchase.")
+    assert not grade("You can return it within 14 days of purchase.", late).passed
+    assert grade("Within 30 days of purchase you can return it.", late).passed
+    founder = default_checks("Who founded Quorv?", ["Mira Tansel founded Quorv in 2011."], "Nobody knows.")
+    assert grade("Quorv was founded in 2011 by Mira Tansel.", founder).passed
+    assert not grade("Quorv was founded in 2011 by John Tansel.", founder).passed
