@@ -26,8 +26,8 @@ class Recipe:
     quantization: str = "none"  # none | nf4
     gradient_checkpointing: bool = False
     replay: int = 32  # of the base's own answers to general questions, against forgetting
-    # Of the divergence from the base on replayed rows, beside the loss on what is learned: at 1 a 135M base still lost
-    # a quarter of what it had answered right, at 5 none, with as much learned (dev/LOG.md, 2026-11-24).
+    # Of the divergence from the base on replayed rows, beside the loss on what is learned: at 1 a 135M base lost
+    # 8 of 29 cases that it had answered right, at 5 one, with as much learned (dev/LOG.md, 2026-11-24).
     keep_weight: float = 5.0
     validation_rate: float = 0.1  # of the examples, to choose the best checkpoint; at least four
     seed: int = 0
