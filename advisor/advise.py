@@ -10,14 +10,15 @@ from advisor.read import read
 from advisor.replay import replay
 from advisor.report import Outcome, report
 from advisor.run import Request, open_run
+from advisor.teach import with_reviews
 from advisor.tell import Tell
 
 
 def advise(request: Request, tell: Tell) -> Outcome:
     """failures -> why each failed -> what to buy for it -> run it -> did it help, and what did it cost?"""
     run = open_run(request)
-    log = read(request.failures)
-    diagnoses = diagnosed(run, log, tell)
+    log = with_reviews(read(request.failures), request.reviews)
+    diagnoses = diagnosed(run, log, request, tell)
     cases = routed(log, diagnoses)
     replayed = replay(cases, log.failures, request, run, tell)
     plan = make_plan(log, diagnoses, cases, replayed, request, run)

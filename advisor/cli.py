@@ -42,10 +42,28 @@ def advise() -> None:
     advise run --help             all options of these two
     advise diagnose FAILURES      why each case failed, one line each
     advise explain FAILURES ID    all evidence on one case
+    advise teach FAILURES...      let the router learn from your own reviews
     """
 
 
 files = click.argument("failures", nargs=-1, required=True, type=click.Path(path_type=Path))
+
+
+cost_wrong = click.option(
+    "--cost-wrong", default=2.0, show_default=True, type=click.FloatRange(0, min_open=True), help="Of a wrong verdict."
+)
+cost_review = click.option(
+    "--cost-review", default=1.0, show_default=True, type=click.FloatRange(0), help="Of looking at an unsure case."
+)
+max_error = click.option(
+    "--max-error",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Instead of costs: the share of wrong verdicts that may be.",
+)
+reviews_file = click.option("--reviews", type=click.Path(path_type=Path), help="JSON lines of id, verdict, by, when.")
+judge_url = click.option("--judge", default="", help="URL of an endpoint whose second opinion may lower certainty.")
+judge_model = click.option("--judge-model", default="", help="The model asked there.")
+router_file = click.option("--router", "weights", default="", help="A weights file, or shipped.  [your own if taught]")
 
 
 @advise.command(DEFAULT)
@@ -60,8 +78,15 @@ files = click.argument("failures", nargs=-1, required=True, type=click.Path(path
 @click.option("--replay-limit", default=300, show_default=True, type=click.IntRange(1), help="Failures asked again.")
 @click.option("--seed", default=0, show_default=True, help="For the split, the samples and the training.")
 @click.option("--trust-remote-code", is_flag=True, help="Let the base run code of its own. Off for a reason.")
+@cost_wrong
+@cost_review
+@max_error
+@reviews_file
+@router_file
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
+@click.pass_context
 def run_story(
+    ctx: click.Context,
     failures: tuple[Path, ...],
     docs: Path | None,
     base: str,
@@ -73,6 +98,11 @@ def run_story(
     replay_limit: int,
     seed: int,
     trust_remote_code: bool,
+    cost_wrong: float,
+    cost_review: float,
+    max_error: float | None,
+    reviews: Path | None,
+    weights: str,
     as_json: bool,
 ) -> None:
     """Read FAILURES, say why each failed and what to buy for it, and with --launch do it and prove it."""
@@ -83,8 +113,11 @@ def run_story(
         raise WrongUsage("--launch", "no terminal to ask on", fix="add --yes")
     if yes and not launch:
         raise WrongUsage("--yes", "nothing to say yes to", fix="add --launch")
+    _either_costs_or_error(ctx)
+    _router(weights)  # one that cannot be is told before anything is read
     _offline_unless_hub(base, model)
     from advisor.advise import advise as tell_story
+    from advisor.decide import Decision
     from advisor.run import Request
     from advisor.show import show_plan, show_result
     from advisor.tell import Tell
@@ -108,6 +141,9 @@ def run_story(
             run=run_folder,
             replay_limit=replay_limit,
             seed=seed,
+            decision=Decision(cost_wrong, cost_review, max_error),
+            reviews=reviews,
+            router=weights,
             trust_remote_code=trust_remote_code,
             may_ask_models=launch or (terminal and not as_json),
             agreed=agreed,
@@ -122,31 +158,73 @@ def run_story(
 
 @advise.command()
 @files
+@cost_wrong
+@cost_review
+@max_error
+@reviews_file
+@router_file
+@judge_url
+@judge_model
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a failure, as in diagnoses.jsonl.")
-def diagnose(failures: tuple[Path, ...], as_json: bool) -> None:
+@click.pass_context
+def diagnose(
+    ctx: click.Context,
+    failures: tuple[Path, ...],
+    cost_wrong: float,
+    cost_review: float,
+    max_error: float | None,
+    reviews: Path | None,
+    weights: str,
+    judge: str,
+    judge_model: str,
+    as_json: bool,
+) -> None:
     """Say why each case in FAILURES failed, from the log alone."""
+    _either_costs_or_error(ctx)
     _offline_unless_hub("embedded", "")
-    from advisor.diagnose import as_row
+    from advisor.decide import Decision, told
+    from advisor.diagnose import Reviewed, agreement, as_row, with_meanings
     from advisor.diagnose import diagnose as diagnose_all
     from advisor.read import read
     from advisor.show import show_diagnoses
+    from advisor.teach import with_reviews
+    from advisor.wording import inert
 
-    log = read(failures)
-    diagnoses = diagnose_all(log.failures)
+    path, learned = _router(weights)
+    decision = Decision(cost_wrong, cost_review, max_error)
+    log = with_reviews(read(failures), reviews)
+    diagnoses = diagnose_all(log.failures, learned=learned, decision=decision)
+    seen, held = learned.calibration(with_meanings(diagnoses))
+    if judge:
+        from advisor.decide import threshold_of
+        from advisor.judge import ask, lowered
+
+        opinions = ask(log.failures, diagnoses, judge, judge_model)
+        least = threshold_of(decision, seen)
+        diagnoses = [lowered(one, opinion, least) for one, opinion in zip(diagnoses, opinions, strict=True)]
+    judged = [diagnosis for diagnosis in diagnoses if not isinstance(diagnosis, Reviewed)]
+    decided = sum(diagnosis.verdict != "unsure" for diagnosis in judged)
+    remarks = [told(decision, seen, held, decided, len(judged))]
+    remarks += [line] if (line := agreement(diagnoses)) else []
+    remarks += [f"router: {path}, taught on your reviews"] if path else []
     if as_json:
         for diagnosis in diagnoses:
             click.echo(json.dumps(as_row(diagnosis), ensure_ascii=False))
         for row in log.rejected:
-            click.echo(f"rejected {row.file}:{row.line}: {row.reason}", err=True)
+            click.echo(inert(f"rejected {row.file}:{row.line}: {row.reason}"), err=True)
+        for line in (*log.notes, *remarks):
+            click.echo(inert(line), err=True)
     else:
-        show_diagnoses(_console(False), log, diagnoses)
+        show_diagnoses(_console(False), log, diagnoses, remarks)
 
 
 @advise.command()
 @click.argument("failures", type=click.Path(path_type=Path))
 @click.argument("id")
+@reviews_file
+@router_file
 @click.option("--json", "as_json", is_flag=True, help="The diagnosis as JSON.")
-def explain(failures: Path, id: str, as_json: bool) -> None:
+def explain(failures: Path, id: str, reviews: Path | None, weights: str, as_json: bool) -> None:
     """Show all evidence on the case ID of FAILURES."""
     from advisor.errors import WrongUsage
 
@@ -155,16 +233,67 @@ def explain(failures: Path, id: str, as_json: bool) -> None:
     from advisor.diagnose import diagnose as diagnose_all
     from advisor.read import read
     from advisor.show import show_case
+    from advisor.teach import with_reviews
 
-    log = read([failures])
+    log = with_reviews(read([failures]), reviews)
     found = [failure for failure in log.failures if failure.id == id]
     if not found:
         raise WrongUsage("ID", id, "the id of a failure in the log", f"advise diagnose {failures} lists them")
-    diagnosis = diagnose_all(found)[0]
+    diagnosis = diagnose_all(found, learned=_router(weights)[1])[0]
     if as_json:
         click.echo(json.dumps(as_row(diagnosis), ensure_ascii=False))
     else:
         show_case(_console(False), found[0], diagnosis)
+
+
+@advise.command()
+@files
+@reviews_file
+@click.option("--out", type=click.Path(path_type=Path), help="The weights file.  [formfacts/router.npz of your data]")
+def teach(failures: tuple[Path, ...], reviews: Path | None, out: Path | None) -> None:
+    """Let the router learn from the reviewed cases in FAILURES; `advise diagnose` then uses what it learned."""
+    _offline_unless_hub("embedded", "")
+    from advisor import router
+    from advisor.diagnose import encoder
+    from advisor.read import read
+    from advisor.teach import teach as learn
+    from advisor.teach import with_reviews
+    from advisor.wording import inert
+
+    log = with_reviews(read(failures), reviews)
+    for note in log.notes:
+        click.echo(inert(note), err=True)
+    lesson = learn(log.failures, _router("shipped")[1], encoder(None))
+    path = out or router.own_weights()
+    router.save(path, lesson.router)
+    n = lesson.n
+    click.echo(f"right on {lesson.before} of {n} reviewed rows before ({lesson.before / n:.0%}),")
+    click.echo(f"on {lesson.after} after ({lesson.after / n:.0%}, cross-validated)")
+    click.echo(f"wrote {path}")
+    used = "advise diagnose uses it from now on" if out is None else f"use it: advise diagnose FAILURES --router {path}"
+    click.echo(f"{used}; --router shipped goes back")
+
+
+def _either_costs_or_error(ctx: click.Context) -> None:
+    from click.core import ParameterSource
+
+    from advisor.errors import WrongUsage
+
+    typed = {name for name in ctx.params if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE}
+    if "max_error" in typed and typed & {"cost_wrong", "cost_review"}:
+        raise WrongUsage("--max-error", "given together with costs", "one of the two", "leave one out")
+
+
+def _router(named: str) -> tuple[str, Any]:
+    """The path of the router unless it is the shipped one, and the router."""
+    from advisor import router
+    from advisor.errors import WrongUsage
+
+    path = router.chosen(named)
+    try:
+        return ("" if path == router.WEIGHTS else str(path)), router.load(path)
+    except ValueError as wrong:
+        raise WrongUsage("--router", str(wrong), "a file that advise teach wrote, or shipped") from None
 
 
 def _offline_unless_hub(base: str, model: str) -> None:

@@ -100,7 +100,7 @@ def failure_of(row: Any, file: str, line: int) -> Failure:
     """
     if not isinstance(row, Mapping):
         raise BadRow(f"{_kind(row)}, not an object with a prompt and an output")
-    row = mended(row)
+    row = _from_harness(mended(row))
     if not all(isinstance(key, str) for key in row):
         raise BadRow("more cells than the header has columns")
     names: dict[str, str] = {}
@@ -148,12 +148,42 @@ def failure_of(row: Any, file: str, line: int) -> Failure:
         scores=scores,
         error=text_of(error),
         finish_reason=text_of(fields["finish_reason"]),
-        review=row["review"] if isinstance(row.get("review"), Mapping) else {},
+        review=_review(row.get("review")),
         metadata={**rest, **metadata},
         passed=said is True and not error,
         file=file,
         line=line,
     )
+
+
+def _from_harness(row: Any) -> Any:
+    """A row of lm-eval's samples_*.jsonl (evaluator.py, `--log_samples`) under our names; any other row as it is."""
+    if not {"resps", "arguments", "target"} <= row.keys() or not isinstance(row["resps"], list) or not row["resps"]:
+        return row
+    asked = row["arguments"]
+    asked = list(asked.values()) if isinstance(asked, Mapping) else asked
+    asked = [list(one.values()) if isinstance(one, Mapping) else one for one in asked if one]
+    first, target = row["resps"][0], row["target"]
+    answer = first[0] if isinstance(first, list) and first else first
+    if isinstance(answer, list) or len(row["resps"]) > 1:  # one [log likelihood, is greedy] a choice
+        chances = [one[0] if isinstance(one, list) and one else one for one in row["resps"]]
+        chances = [one[0] if isinstance(one, list) and one else one for one in chances]
+        at = max(range(len(chances)), key=lambda choice: float(chances[choice]))
+        options = [one[1] if isinstance(one, list) and len(one) > 1 else one for one in asked]
+        answer = options[at] if at < len(options) else str(at)
+        if str(target).isdigit() and int(target) < len(options):
+            target = options[int(target)]
+    prompt = asked[0][0] if asked and isinstance(asked[0], list) and asked[0] else asked[0] if asked else ""
+    prompt = prompt[0] if isinstance(prompt, list) and len(prompt) == 1 else prompt
+    names = row.get("metrics") if isinstance(row.get("metrics"), list) else SCORES
+    scores = {name: row[name] for name in names if isinstance(row.get(name), int | float)}
+    extracted = (
+        row["filtered_resps"][0] if isinstance(row.get("filtered_resps"), list) and row["filtered_resps"] else ""
+    )
+    name = "-".join(str(row[part]) for part in ("doc_id", "filter") if row.get(part) not in (None, "none"))
+    metadata = {"doc": row.get("doc"), "extracted": extracted, "filter": row.get("filter")}
+    found = {"id": name, "prompt": prompt, "output": answer, "reference": target, "metadata": metadata}
+    return found | ({"exact_match": scores["exact_match"]} if "exact_match" in scores else {"scores": scores})
 
 
 def messages_of(value: Any) -> tuple[Message, ...]:
@@ -217,6 +247,17 @@ def _plain(name: str) -> str:
 def _kind(value: Any) -> str:
     kinds = {list: "a list", str: "a bare string", bool: "a bare true or false", type(None): "null"}
     return kinds.get(type(value), "a bare number")
+
+
+def _review(value: Any) -> Mapping[str, Any]:
+    """A review from an object, from one as JSON in a CSV cell, or from the bare verdict."""
+    if isinstance(value, str) and value.strip():
+        try:
+            parsed = json.loads(value)
+        except (ValueError, RecursionError):
+            parsed = None
+        return parsed if isinstance(parsed, Mapping) else {"verdict": value}
+    return value if isinstance(value, Mapping) else {}
 
 
 def _texts(value: Any) -> tuple[str, ...]:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from advisor import router
+from advisor.decide import Decision, threshold_of
 from advisor.evidence.checks import checks
 from advisor.evidence.constraints import constraints
 from advisor.evidence.context import context, source_of
 from advisor.evidence.feedback import Encode, feedback, likeness, meaning
 from advisor.evidence.harness import LIKELY, duplicates, harness
 from advisor.evidence.knowledge import knowledge
+from advisor.evidence.markup import markup
+from advisor.evidence.period import period
 from advisor.evidence.question import question
 from advisor.evidence.reference import PROOF, reference
 from advisor.evidence.shapes import shapes
+from advisor.evidence.sql import sql
 from advisor.features import LEARNED_RUNGS, features
 from advisor.records import CAUSES, VERDICTS, Diagnosis, Evidence, Failure
 
@@ -32,6 +37,9 @@ LADDER: tuple[Callable[[Failure], list[Evidence]], ...] = (
     reference,
     constraints,
     shapes,
+    sql,
+    period,
+    markup,
     context,
     knowledge,
     question,
@@ -49,6 +57,13 @@ REVIEWED = 20.0  # log-odds of a verdict in `review`: a person outvotes all othe
 NO_MODEL = "without sentence vectors: sentence-transformers or its model is not installed"
 
 
+@dataclass(frozen=True)
+class Reviewed(Diagnosis):
+    """A diagnosis that a person gave: verdict, by, when, and as `router` the verdict without the review."""
+
+    review: Mapping[str, str] = field(default_factory=dict)
+
+
 def gather(failure: Failure) -> list[Evidence]:
     """All evidence that one failure holds by itself, rung by rung."""
     return [evidence for rung in LADDER for evidence in rung(failure)] + _reviewed(failure)
@@ -59,15 +74,20 @@ def diagnose(
     *,
     embedder: Embedder | Literal[False] | None = None,
     progress: Progress | None = None,
+    learned: router.Router | None = None,
+    meanings: router.Array | None = None,
+    decision: Decision | None = None,
 ) -> list[Diagnosis]:
     """One diagnosis a failure, in order.
 
     `embedder` None loads the default model if it is installed; False, or none installed, leaves the router its
     half that reads evidence and wording only, which each diagnosis then says. `progress` gets (done, all).
+    `learned` is the router to use (None: the shipped one); `meanings` are its vectors where they are known already.
+    `decision` says when a verdict is `unsure`.
     """
     if not failures:
         return []
-    encode = _encoder(embedder)
+    encode = encoder(embedder) if meanings is None else None
     gathered = []
     for at, failure in enumerate(failures):
         gathered.append(gather(failure))
@@ -75,14 +95,15 @@ def diagnose(
             progress(at + 1, len(failures))
     for at, twin in duplicates(failures).items():
         gathered[at].append(twin)
-    learned = router.load()
+    learned = learned or router.load()
     measured = np.stack([features(f, found) for f, found in zip(failures, gathered, strict=True)])
-    meanings = router.meanings_of(failures, encode) if encode else None
+    meanings = router.meanings_of(failures, encode) if encode else meanings
     judged = learned.probabilities(measured, meanings)
     if encode:
         _read_notes(failures, gathered, encode)
+    threshold = threshold_of(decision or Decision(), learned.calibration(meanings is not None)[0])
     return [
-        _concluded(failure, found, [float(p) for p in three], learned.unsure_below, meanings is not None)
+        _concluded(failure, found, [float(p) for p in three], threshold, meanings is not None)
         for failure, found, three in zip(failures, gathered, judged, strict=True)
     ]
 
@@ -92,7 +113,7 @@ def as_row(diagnosis: Diagnosis) -> dict[str, Any]:
     rounded = {cause: round(diagnosis.probabilities[cause], 4) for cause in CAUSES}
     top = max(rounded, key=lambda cause: rounded[cause])
     rounded[top] = round(rounded[top] + 1 - sum(rounded.values()), 4)
-    return {
+    row = {
         "id": diagnosis.id,
         "verdict": diagnosis.verdict,
         "probabilities": rounded,
@@ -103,9 +124,25 @@ def as_row(diagnosis: Diagnosis) -> dict[str, Any]:
         "cluster": diagnosis.cluster,
         "source": {"file": diagnosis.file, "line": diagnosis.line},
     }
+    return row | {"review": dict(diagnosis.review)} if isinstance(diagnosis, Reviewed) else row
 
 
-def _encoder(embedder: Embedder | Literal[False] | None) -> Encode | None:
+def with_meanings(diagnoses: Sequence[Diagnosis]) -> bool:
+    """Whether the router had sentence vectors for these."""
+    return not any(NO_MODEL in evidence.says for diagnosis in diagnoses for evidence in diagnosis.evidence)
+
+
+def agreement(diagnoses: Sequence[Diagnosis]) -> str:
+    """How often the router alone gives the verdict of the reviews, "" without reviews."""
+    reviews = [diagnosis.review for diagnosis in diagnoses if isinstance(diagnosis, Reviewed)]
+    agreed = sum(review["router"] == review["verdict"] for review in reviews)
+    unsure = sum(review["router"] == "unsure" != review["verdict"] for review in reviews)
+    rest = f", unsure on {unsure}" if unsure else ""
+    return f"router agrees with {agreed} of {len(reviews)} reviews{rest}" if reviews else ""
+
+
+def encoder(embedder: Embedder | Literal[False] | None) -> Encode | None:
+    """The encoder of this embedder, of the default model for None; None where there is none."""
     if embedder is False:
         return None
     if embedder is not None:
@@ -131,36 +168,55 @@ def _read_notes(failures: Sequence[Failure], gathered: list[list[Evidence]], enc
         gathered[at].extend(meaning(failures[at].feedback, like))
 
 
-def _reviewed(failure: Failure) -> list[Evidence]:
+def review_of(failure: Failure) -> str:
+    """The verdict of a person in the failure's `review`, "" where there is none that is one."""
     said = str(failure.review.get("verdict") or failure.review.get("cause") or "").strip().lower()
+    return said if said in VERDICTS else ""
+
+
+def _reviewed(failure: Failure) -> list[Evidence]:
+    said = review_of(failure)
     if said not in CAUSES:
         return []
     return [Evidence("review", said, f"a person reviewed this failure and says {said}", "", REVIEWED)]
 
 
-def _concluded(
-    failure: Failure, found: list[Evidence], three: Sequence[float], unsure_below: float, meant: bool
-) -> Diagnosis:
-    """The verdict of one failure from the router's three probabilities and the evidence that it has not learned."""
+def causes(failure: Failure, found: Sequence[Evidence], three: Sequence[float]) -> dict[str, float]:
+    """The seven probabilities from the router's three and the evidence that it has not learned."""
     logits = {cause: math.log(p) for cause, p in _seven(failure, found, three).items()}
     for evidence in found:
         if evidence.rung not in LEARNED_RUNGS or evidence.weight >= PROOF:
             logits[evidence.cause] += evidence.weight
     probabilities = _normal(logits)
     gate = sum(e.weight for e in found if e.rung == "harness" and e.cause == "harness" and e.weight >= LIKELY)
-    if gate and probabilities["harness"] < GATE_MASS:
+    reviewed = any(e.rung == "review" for e in found)
+    if gate and probabilities["harness"] < GATE_MASS and not reviewed:
         others = 1 - probabilities["harness"]
         probabilities = {cause: p * (1 - GATE_MASS) / others for cause, p in probabilities.items()}
         probabilities["harness"] = GATE_MASS
-    verdict = max(probabilities, key=lambda cause: probabilities[cause])
-    if _top_mass(probabilities) < unsure_below:
-        verdict = "unsure"
-    assert verdict in VERDICTS
+    return probabilities
+
+
+def _concluded(
+    failure: Failure, found: list[Evidence], three: Sequence[float], threshold: float, meant: bool
+) -> Diagnosis:
+    """The verdict of one failure; a person's review is the verdict, and what the router says alone is kept."""
+    probabilities = causes(failure, found, three)
     says = "the router, over all evidence and the wording, gives form {:.2f}, facts {:.2f}, other {:.2f}".format(*three)
     says += "" if meant else f" ({NO_MODEL})"
     heard = Evidence("router", ("form", "facts", "capability")[int(np.argmax(three))], says)
     ranked = (*sorted(found, key=lambda evidence: -abs(evidence.weight)), heard)
-    return Diagnosis(failure.id, verdict, probabilities, ranked, failure.file, failure.line)
+    place = failure.file, failure.line
+    if not (said := review_of(failure)):
+        return Diagnosis(failure.id, _verdict(probabilities, threshold), probabilities, ranked, *place)
+    alone = _verdict(causes(failure, [e for e in found if e.rung != "review"], three), threshold)
+    review = {"verdict": said, **{key: str(failure.review.get(key) or "") for key in ("by", "when")}, "router": alone}
+    return Reviewed(failure.id, said, probabilities, ranked, *place, review=review)
+
+
+def _verdict(probabilities: Mapping[str, float], threshold: float) -> str:
+    likely = max(probabilities, key=lambda cause: probabilities[cause])
+    return likely if top_mass(probabilities) >= threshold else "unsure"
 
 
 def _seven(failure: Failure, found: Sequence[Evidence], three: Sequence[float]) -> dict[str, float]:
@@ -193,7 +249,7 @@ def _ignored_share(failure: Failure, found: Sequence[Evidence]) -> float:
     return 1 / (1 + math.exp(1.0 - balance))
 
 
-def _top_mass(probabilities: Mapping[str, float]) -> float:
+def top_mass(probabilities: Mapping[str, float]) -> float:
     """The largest mass over what leads to different cures, `both` counting half for each of its two."""
     half = probabilities["both"] / 2
     groups = (

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import click
 
+from advisor.wording import one_line
+
 
 class AdvisorError(click.ClickException):
     """A mistake in four parts: where it is, what was given, what is allowed, what to do."""
@@ -21,7 +23,7 @@ class AdvisorError(click.ClickException):
         message = f"`{where}`: {given}"
         message += f"; allowed: {allowed}" if allowed else ""
         message += f"; fix: {fix}" if fix else ""
-        super().__init__(" ".join(message.split()))
+        super().__init__(one_line(message))
 
 
 class UnreadableLog(AdvisorError):

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.evidence.context import source_of, strange_names_of, unsupported
-from advisor.evidence.question import data_of, missing_from
+from advisor.evidence.data import missing, values_of
+from advisor.evidence.repeats import again
 from advisor.evidence.text import FENCE, cjk_share, instructions, names, numbers, overlap, sentences, words
 from advisor.records import Evidence, Failure
 
@@ -57,6 +58,7 @@ _EXPLAIN = re.compile(
     re.I,
 )
 _YEAR = re.compile(r"(?<!\d)(?:1[5-9]|20)\d\d(?!\d)")
+_LABEL = re.compile(r"^\s*[A-Z][\w ]{1,30}:", re.M)
 _CITES = re.compile(r"\bet al\b|\bdoi\b|https?://|\bvol\.|\bpp\.|《", re.I)
 
 MEASURES = (
@@ -93,6 +95,9 @@ MEASURES = (
     "long source",
     "repeated fours",
     "data missing",
+    "sentences again",
+    "new stems",
+    "line labels",
 )
 # Measured against the reference or the context; a failure without one gets the mean, so presence tells nothing.
 CONDITIONAL: tuple[str, ...] = (
@@ -126,9 +131,10 @@ def _measures(failure: Failure) -> list[float]:
     found, figures = names(output), numbers(output)
     pairs = Counter(zip(said, said[1:], strict=False))
     fours = Counter(zip(said, said[1:], said[2:], said[3:], strict=False))
-    data = data_of(failure)
+    given = values_of(failure)
     n = max(1, len(said))
     wish = instructions(failure.asked)
+    stems = {w[:5] for w in words(whole)}
     return [
         math.log1p(len(said)),
         math.log1p(len(asked)),
@@ -162,7 +168,10 @@ def _measures(failure: Failure) -> list[float]:
         min(1.0, 5 * sum(c.isupper() for c in output) / max(1, len(output))),
         float(bool(source_of(failure))),
         sum(count - 1 for count in fours.values()) / n,
-        len(missing_from(output, data)) / max(1, len(words(" ".join(data)))) if data else 0.0,
+        len(missing(output, given)) / len(given) if given else 0.0,
+        again(parts),
+        min(1.0, 3 * len([w for w in said if len(w) > 4 and w[:5] not in stems]) / n),
+        math.log1p(len(_LABEL.findall(output))),
     ]
 
 

@@ -10,13 +10,14 @@ from advisor.diagnose import as_row, diagnose
 from advisor.read import Log
 from advisor.records import Diagnosis, Evidence, Failure
 from advisor.redact import redact
-from advisor.run import Run
+from advisor.router import chosen, load
+from advisor.run import Request, Run
 from advisor.tell import Tell
 
 DIAGNOSES = "diagnoses.jsonl"
 
 
-def diagnosed(run: Run, log: Log, tell: Tell) -> list[Diagnosis]:
+def diagnosed(run: Run, log: Log, request: Request, tell: Tell) -> list[Diagnosis]:
     """The diagnoses of this run's failures: those in its folder, else made now and kept there."""
     tell.say(
         f"read {len(log.failures):,} failures, {len(log.passed):,} passing cases"
@@ -37,7 +38,9 @@ def diagnosed(run: Run, log: Log, tell: Tell) -> list[Diagnosis]:
             advance(done - before)
             before = done
 
-        diagnoses = diagnose(log.failures, progress=progress)
+        diagnoses = diagnose(
+            log.failures, progress=progress, learned=load(chosen(request.router)), decision=request.decision
+        )
     rows = [_clean(as_row(diagnosis)) for diagnosis in diagnoses]
     run.write_rows(DIAGNOSES, rows)
     return [_diagnosis(row) for row in rows]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import zipfile
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from advisor.decide import Scores
 from advisor.features import CONDITIONAL, EVIDENCE_SUMS, MEASURES, NAMES
 from advisor.records import Failure
 
@@ -25,6 +28,9 @@ SUM_SCALE, MEASURE_SCALE, MEANING_SCALE = 0.2, 0.1, 1.0
 # The rules' own say: log of the class shares to expect without evidence, and what one unit of evidence weighs.
 RULE_PRIOR = (0.37, 0.38, 0.25)
 RULE_WEIGHT = 0.5
+_HEADS = ("mean", "spread", "full", "bare")
+_FACTORS = ("temperature_full", "temperature_bare")
+_SCORES = tuple(f"{kind}_{part}" for kind in ("seen", "held") for part in ("top", "right", "source"))
 _CLASS_OF = {"form": 0, "facts": 1, "context-ignored": 1, "capability": 2}
 
 
@@ -37,7 +43,12 @@ class Router(NamedTuple):
     bare: Array
     temperature_full: float
     temperature_bare: float
-    unsure_below: float
+    seen: tuple[Scores, Scores]  # of full and bare: rows of sources that the fit knew, themselves left out
+    held: tuple[Scores, Scores]  # the same for rows whose whole source was left out
+
+    def calibration(self, meant: bool) -> tuple[Scores, Scores]:
+        """Scores on known and on unknown sources of the head that is used with, or without, meanings."""
+        return (self.seen[0], self.held[0]) if meant else (self.seen[1], self.held[1])
 
     def probabilities(self, measured: Array, meanings: Array | None) -> Array:
         """(n, 3) probabilities of form, facts, other from (n, len(NAMES)) features and (n, d) meanings or None."""
@@ -105,14 +116,54 @@ def meanings_of(failures: Sequence[Failure], encode: Encode) -> Array:
     return np.asarray(rows[len(failures) :] - rows[: len(failures)], dtype=np.float32)
 
 
+def chosen(named: str = "") -> Path:
+    """The weights to use: a path, `shipped`, or by default those that `advise teach` wrote, if there are any."""
+    if named == "shipped":
+        return WEIGHTS
+    if named:
+        return Path(named)
+    return own if (own := own_weights()).is_file() else WEIGHTS
+
+
+def own_weights() -> Path:
+    """Where a user's weights live: formfacts/router.npz in $XDG_DATA_HOME or ~/.local/share (XDG base directories)."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "formfacts" / "router.npz"
+
+
 @lru_cache(maxsize=4)
 def load(path: Path = WEIGHTS) -> Router:
-    """The shipped router; ValueError when its features are not those of this version (fit it again)."""
-    with np.load(path, allow_pickle=False) as file:
-        if tuple(file["names"].tolist()) != NAMES:
-            raise ValueError(f"{path} was fitted on other features: run python -m advisor.fit_router")
-        values: dict[str, Any] = {key: file[key].astype(np.float32) for key in ("mean", "spread", "full", "bare")}
-        values |= {key: float(file[key]) for key in ("temperature_full", "temperature_bare", "unsure_below")}
-    if values["mean"].shape != (len(MEASURES) + len(CONDITIONAL),):
+    """The router of this file; ValueError when it is not one, or its features are not those of this version."""
+    again = "python -m advisor.fit_router" if path == WEIGHTS else "advise teach"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (OSError, EOFError, zipfile.BadZipFile, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is not a file of router weights ({error})") from None
+    if tuple(arrays.get("names", np.array([])).tolist()) != NAMES:
+        raise ValueError(f"{path} was fitted on other features: run {again}")
+    if lacking := [name for name in (*_HEADS, *_FACTORS, *_SCORES) if name not in arrays]:
+        raise ValueError(f"{path} lacks {', '.join(lacking)}, it is of another version: run {again}")
+    if arrays["mean"].shape != (len(MEASURES) + len(CONDITIONAL),):
         raise ValueError(f"{path} is damaged")
-    return Router(**values)
+    values: dict[str, Any] = {key: arrays[key].astype(np.float32) for key in _HEADS}
+    values |= {key: float(arrays[key]) for key in _FACTORS}
+    return Router(**values, seen=_scores(arrays, "seen"), held=_scores(arrays, "held"))
+
+
+def save(path: Path, router: Router) -> None:
+    """Write the router as plain arrays, whole or not at all."""
+    values: dict[str, Any] = {key: getattr(router, key) for key in (*_HEADS, *_FACTORS)}
+    for kind, (full, bare) in (("seen", router.seen), ("held", router.held)):
+        values[f"{kind}_top"] = np.stack([full.top, bare.top]).astype(np.float32)
+        values[f"{kind}_right"] = np.stack([full.right, bare.right])
+        values[f"{kind}_source"] = full.source
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"new-{path.name}")
+    np.savez_compressed(part, allow_pickle=False, names=np.array(NAMES), **values)
+    part.replace(path)
+    load.cache_clear()
+
+
+def _scores(arrays: dict[str, Any], kind: str) -> tuple[Scores, Scores]:
+    top, right, source = (arrays[f"{kind}_{part}"] for part in ("top", "right", "source"))
+    return Scores(top[0], right[0], source), Scores(top[1], right[1], source)

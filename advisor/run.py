@@ -12,7 +12,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from advisor.decide import Decision
 from advisor.errors import AdvisorError, WrongUsage
+from advisor.router import chosen
 from memory_calc.cards import card
 
 EMBEDDED = "embedded"
@@ -31,6 +33,9 @@ class Request:
     replay_limit: int = 300  # of each route, so that a log of thousands is not replayed for hours
     guard_limit: int = 200  # cases that passed, of which as many are asked again in each arm
     seed: int = 0
+    decision: Decision = Decision()  # when a verdict is `unsure`
+    reviews: Path | None = None
+    router: str = ""  # the weights: a path, shipped, or by default the user's own
     trust_remote_code: bool = False
     may_ask_models: bool = False  # False: nothing runs, the plan rests on the log alone
     agreed: Callable[..., bool] = field(default=lambda *shown: False, compare=False)  # (plan, log, diagnoses)
@@ -149,14 +154,18 @@ def plain(request: Request) -> dict[str, Any]:
         "seed": request.seed,
         "replay_limit": request.replay_limit,
         "guard_limit": request.guard_limit,
+        "decision": list(request.decision),
+        "reviews": str(request.reviews) if request.reviews else None,
+        "router": str(chosen(request.router).name),
     }
 
 
 def fingerprint(request: Request) -> str:
     """A hash of all that decides a run: the logs, the documents, the models' names, the settings, the version."""
     digest = hashlib.sha256(json.dumps([version(), *list(plain(request).values())[2:]]).encode())
-    for path in request.failures:
-        digest.update(path.read_bytes())
+    for path in (*request.failures, *([request.reviews] if request.reviews else []), chosen(request.router)):
+        if path.is_file():  # else told by its reader
+            digest.update(path.read_bytes())
     if request.docs is not None:
         files = [request.docs] if request.docs.is_file() else sorted(request.docs.rglob("*"))
         for path in files:

@@ -81,8 +81,8 @@ def show_result(console: Console, outcome: Outcome) -> None:
     console.print(Text(f"report: {inert(str(outcome.html))}"), soft_wrap=True)
 
 
-def show_diagnoses(console: Console, log: Log, diagnoses: Sequence[Diagnosis]) -> None:
-    """One line a failure: its id, the verdict, how sure, and the leading sentence of evidence; then the counts."""
+def show_diagnoses(console: Console, log: Log, diagnoses: Sequence[Diagnosis], remarks: Sequence[str] = ()) -> None:
+    """One line a failure: its id, the verdict, how sure, and the leading sentence of evidence; counts; remarks."""
     table = _table("id", "verdict", ">sure", "evidence")
     rows = []
     for diagnosis in diagnoses:
@@ -103,6 +103,8 @@ def show_diagnoses(console: Console, log: Log, diagnoses: Sequence[Diagnosis]) -
     if len(log.rejected) > NOTES:
         _say(console, f"and {len(log.rejected) - NOTES:,} more rejected rows", style="dim", indent=2)
     _verdicts(console, diagnoses)
+    for remark in remarks:
+        _say(console, f"- {remark}", hang=2)
 
 
 def show_case(console: Console, failure: Failure, diagnosis: Diagnosis) -> None:

@@ -18,8 +18,10 @@ class Tell:
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
 
     def say(self, text: str) -> None:
-        """One line; text from logs is never read as markup."""
-        self.console.print(text, markup=False, soft_wrap=True)
+        """One line; text from logs is never read as markup, nor reaches a terminal as an escape code."""
+        from advisor.wording import inert
+
+        self.console.print(inert(text), markup=False, soft_wrap=True)
 
     @contextmanager
     def bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:

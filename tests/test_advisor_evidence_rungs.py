@@ -12,6 +12,7 @@ from advisor.evidence.constraints import constraints
 from advisor.evidence.context import context
 from advisor.evidence.feedback import PROTOTYPES, feedback, likeness, meaning
 from advisor.evidence.knowledge import knowledge
+from advisor.evidence.markup import markup
 from advisor.evidence.question import is_reasoning, question
 from advisor.evidence.reference import reference
 from advisor.evidence.shapes import shapes
@@ -205,3 +206,153 @@ def test_feedback_by_meaning_takes_the_nearest_kind() -> None:
     like = likeness(["a note that means facts"], encode)
     assert like.shape == (1, 4) and meaning("a note", like[0])[0].cause == "facts"
     assert meaning("a note", np.full(4, 0.5, dtype=np.float32)) == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "broken", "kept"),
+    [
+        ("Résume le texte en moins de 10 mots.", "mot " * 30, "Un texte court sur la mer."),
+        ("Réponds en deux phrases.", "Une. Deux. Trois.", "Une. Deux."),
+        ("Escribe al menos 3 párrafos sobre el mar.", "Uno.\n\nDos.", "Uno.\n\nDos.\n\nTres."),
+        ("Responde en un máximo de 8 palabras.", "palabra " * 20, "El mar es azul."),
+        ("Scrivi almeno 2 paragrafi.", "Uno solo.", "Uno.\n\nDue."),
+        ("Responda em no máximo 5 palavras.", "palavra " * 12, "O mar é azul."),
+        ("Antworte in genau drei Sätzen.", "Eins. Zwei.", "Eins. Zwei. Drei."),
+        ("Schrijf het in minstens 3 zinnen.", "Een. Twee.", "Een. Twee. Drie."),
+        ("Napisz to w dokładnie dwóch zdaniach.", "Raz.", "Raz. Dwa."),
+        ("Denizi en fazla 5 kelime ile anlat.", "kelime " * 12, "Deniz mavidir."),
+        ("Опиши море, используй не более 5 слов.", "слово " * 12, "Море синее."),
+        ("10文字以内で答えてください。", "海はとても青くて広いです。", "海は青い。"),
+        ("정확히 두 문장으로 답하세요.", "바다는 푸르다.", "바다는 푸르다. 넓다."),
+        ("صف البحر بما لا يزيد عن 5 كلمات.".replace("بما ", ""), "كلمة " * 12, "البحر أزرق."),
+        ("कम से कम 5 शब्द लिखिए।", "समुद्र नीला।", "समुद्र नीला और बहुत बड़ा है।"),
+        ("Écris le poème en minuscules.", "La mer", "la mer"),
+        ("Termine ta réponse par « Merci ».", "Au revoir.", "Au revoir. Merci"),
+        ("Escribe sin usar la palabra «mar».", "El mar es azul.", "El agua es azul."),
+        ("Используй слово «море» в ответе.", "Вода синяя.", "Синее море."),
+        ("Answer only with yes or no.", "It depends.", "No."),
+        ("Return only the number.", "The answer you look for is twelve.", "12"),
+        ("Classify the review as one of ['good', 'bad', 'mixed'].", "terrible", "bad"),
+        ("Give the date in YYYY-MM-DD.", "3 May 2020", "2020-05-03"),
+        ("Plain text only.", "# Sea\n**blue**", "The sea is blue."),
+        ("Write about rivers without the letter e.", "The river", "It runs, a cold rush."),
+        ("Write an acrostic for the word SEA.", "Sun\nAir\nEarth", "Sun\nEarth\nAir"),
+        ("Write a haiku about the sea.", "Blue sea\nWaves", "Blue sea\nWaves\nSand"),
+        ("Use at least 2 hashtags.", "A day at sea #sea", "A day #sea #sun"),
+        ("The word sea should appear at least 2 times.", "sea", "sea sea"),
+        ("Do not use any exclamation marks.", "Hi!", "Hi."),
+    ],
+)
+def test_constraints_of_more_kinds_and_languages(prompt: str, broken: str, kept: str) -> None:
+    assert causes(constraints(case(prompt, broken)), 4.0) == {"form"}
+    assert constraints(case(prompt, kept))[0].weight < 0
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "J'ai lu trois phrases hier.",
+        "Describe it in three phrases.",
+        "Vi más paredes y 3 palabras.",
+        "Wer schrieb die 95 Sätze?",
+        "名前は3文字です。",
+        "Он сказал пять слов.",
+        "Is it yes or no that he came?",
+        "He could choose one of them (the old one).",
+        "Write about the letter e.",
+        "What is a haiku?",
+    ],
+)
+def test_what_is_no_wish(prompt: str) -> None:
+    assert constraints(case(prompt, "Une chose. Deux choses.")) == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "broken", "whole"),
+    [
+        ("Return the settings as YAML.", "a: [1, 2\nb: }", "a: 1\nb: [2, 3]"),
+        ("Write the record in XML format.", "<a><b>1</a>", "<a><b>1</b></a>"),
+        ("Create an HTML page with a title.", "<div><b>Hi</div>", "<div><p>One<p>Two<br></div>"),
+        ("Output as CSV.", "a,b\n1,2,3", 'a,b\n1,"2, 3"'),
+        ("Write the formula in LaTeX.", "\\begin{align} x", "$\\frac{1}{2}$"),
+        ("Réponds avec une liste numérotée.", "Paris et Lyon.", "1. Paris\n2. Lyon"),
+    ],
+)
+def test_markup(prompt: str, broken: str, whole: str) -> None:
+    assert causes(markup(case(prompt, broken)), 4.0) == {"form"}
+    assert markup(case(prompt, whole))[0].weight < 0
+    assert markup(case("Convert this XML to YAML.", broken)) == markup(case("Who made XML?", broken)) == []
+
+
+def test_markup_expands_no_entity() -> None:
+    bomb = '<!DOCTYPE a [<!ENTITY b "bb">]><a>&b;&b;</a'
+    assert causes(markup(case("Return XML only, as valid XML.", bomb))) == set()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "cause"),
+    [
+        ("Paul a 12 pommes et en mange 5. Combien lui en reste-t-il ?", "capability"),
+        ("Ana tiene 3 cajas con 8 libros. ¿Cuántos libros tiene?", "capability"),
+        ("У Маши 12 яблок, она съела 5. Сколько осталось?", "capability"),
+        ("りんごが12個あり、5個食べました。残りは何個ですか。", "capability"),
+        ("사과가 12개 있고 5개를 먹었다. 몇 개 남았나?", "capability"),
+        ("लता के पास 12 सेब हैं, उसने 5 खाए। कितने बचे?", "capability"),
+        ("Quante lettere ci sono in «mare»?", "capability"),
+        ("Write a function in Java that adds two lists.", "capability"),
+        ("Quién fundó la ciudad de Halden?", "facts"),
+        ("Kto zbudował młyn w Halden?", "facts"),
+        ("Кто построил мельницу?", "facts"),
+        ("誰がこの水車を建てましたか。", "facts"),
+        ("من هو مؤسس المدينة؟", "facts"),
+        ("Which organ makes bile?\nA) liver\nB) lung\nC) heart", "facts"),
+        ("Traduis en anglais : le chat dort.", "form"),
+        ("Переведи на английский: кот спит.", "form"),
+        ("次の文を英語に翻訳してください。猫が寝ている。", "form"),
+        ("다음 문장을 영어로 번역하세요: 고양이가 잔다.", "form"),
+        (
+            "Resume el siguiente artículo: un gato duerme. ".replace("Resume el siguiente", "Resume el"),
+            "context-ignored",
+        ),
+        ("Riassumi il testo: il gatto dorme.", "context-ignored"),
+        ("以下の記事を要約してください。猫が寝ている。", "context-ignored"),
+    ],
+)
+def test_the_shape_of_the_question_in_many_languages(prompt: str, cause: str) -> None:
+    assert cause in causes(question(case(prompt, "int f() {\n  return 1;\n}")), 0.5)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Le train part à 12 h 30.",
+        "El tren sale el 3 de mayo de 2024.",
+        "Поезд отходит 3 мая 2024 года.",
+        "電車は12時30分に出ます。",
+        "The release of 2024-01-31 has versions 3-5.",
+        "He sent his resume to the mill.",
+    ],
+)
+def test_no_shape(prompt: str) -> None:
+    assert not {"capability", "context-ignored", "form"} & causes(question(case(prompt, "x")), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("output", "cause"),
+    [
+        ("Je ne sais pas qui l'a fondée.", "facts"),
+        ("No tengo información sobre eso.", "facts"),
+        ("У меня нет информации об этом.", "facts"),
+        ("申し訳ありませんが、その情報はありません。", "facts"),
+        ("모르겠습니다.", "facts"),
+        ("मुझे नहीं पता।", "facts"),
+        ("Lo siento, no puedo ayudarte con eso.", "capability"),
+        ("Извините, я не могу помочь.", "capability"),
+        ("죄송합니다. 도와드릴 수 없습니다.", "capability"),
+        ("Elle a été fondée en 1892 par un meunier.", ""),
+        ("La fundó un molinero en 1892, no se sabe por qué.", ""),
+        ("この水車は1892年に建てられました。", ""),
+    ],
+)
+def test_gaps_and_refusals_in_many_languages(output: str, cause: str) -> None:
+    assert causes(knowledge(case("Q", output))) == ({cause} if cause else set())

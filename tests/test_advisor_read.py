@@ -209,3 +209,41 @@ def test_real_and_hostile_logs_never_end_in_a_traceback() -> None:
     assert len(read_logs["malformed.jsonl"].failures) == 9
     assert [bad.line for bad in read_logs["malformed.jsonl"].rejected] == [3, 6, 7, 8, 9, 10, 15, 17]
     assert len(read_logs["nicheIQ_results.json"].failures) == 30
+
+
+def test_samples_of_lm_eval_are_read_as_they_are(tmp_path: Path) -> None:
+    written = {
+        "doc_id": 3,
+        "doc": {"q": "2+2"},
+        "target": "4",
+        "arguments": {"gen_args_0": {"arg_0": ['[{"role": "user", "content": "2+2?"}]'], "arg_1": {"until": ["\\n"]}}},
+        "resps": [["It is four."]],
+        "filtered_resps": ["[invalid]"],
+        "filter": "strict-match",
+        "metrics": ["exact_match"],
+        "exact_match": 0.0,
+    }
+    old = {
+        "doc_id": 4,
+        "target": "b",
+        "arguments": [["Pick: a or b?", {"until": []}]],
+        "resps": [["b"]],
+        "exact_match": 1,
+    }
+    choice = {
+        "doc_id": 5,
+        "target": 0,
+        "arguments": [["The sky is", " blue"], ["The sky is", " red"]],
+        "resps": [[[-3.2, False]], [[-1.1, True]]],
+        "acc": 0.0,
+        "metrics": ["acc"],
+    }
+    path = tmp_path / "samples_task.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in (written, old, choice)), encoding="utf-8")
+    log = read([path])
+    assert [one.id for one in log.failures] == ["3-strict-match", "5"]
+    assert [one.id for one in log.passed] == ["4"]
+    asked, picked = log.failures
+    assert asked.prompt == "2+2?" and asked.output == "It is four." and asked.reference == ("4",)
+    assert asked.metadata["extracted"] == "[invalid]"
+    assert picked.prompt == "The sky is" and picked.output.strip() == "red" and picked.reference[0].strip() == "blue"

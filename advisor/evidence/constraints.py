@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from advisor.evidence.answers import answers
+from advisor.evidence.lengths import has_kana_or_hangul, lengths
 from advisor.evidence.text import CJK, contains, count_words, folded, instructions, quoted, sentences
 from advisor.records import Evidence, Failure
 
 RUNG = "constraints"
 BROKEN = 4.0  # log-odds of form when a constraint that can be counted is broken
-NEARLY = 1.5  # a length that is missed by less than a quarter
+NEARLY = 1.2  # a length that is just missed; one missed by its own size is BROKEN, in between the weight grows
 
 _ONES = "zero one two three four five six seven eight nine ten eleven twelve".split()
 _WORD_NUMBERS = {word: n for n, word in enumerate(_ONES)} | {"a single": 1, "twenty": 20, "fifty": 50, "hundred": 100}
@@ -74,6 +76,7 @@ _IN_QUOTES = re.compile(r"\b(?:wrap|enclose|put|surround)\b.{0,40}\b(?:double )?
 _SEPARATED = re.compile(
     r"\b(?:separated?|divided?) (?:\w+ ){0,3}?(?:by|with)[^*\-#\n]{0,40}(?P<sep>\*{3,}|-{3,}|#{3,})", re.I
 )
+_OTHER_STOPS = re.compile("[।॥؟۔]")  # what ends a sentence in Devanagari and Arabic script
 _PLACEHOLDERS = re.compile(r"\bplaceholders?\b.{0,60}\[", re.I)
 _POSTSCRIPT = re.compile(r"\b(?P<ps>P\.\s?(?:P\.)?S\.?)", re.I)
 _TITLE = re.compile(r"\b(?:double )?(?:angular|angle) brackets\b|<<.{0,40}>>", re.I)
@@ -81,7 +84,7 @@ _BULLETS = re.compile(
     r"\b(?:bullet(?:ed)?(?: points?| list)?|as (?:an? )?(?:unordered )?list)\b|列表|要点|项目符号", re.I
 )
 _TABLE = re.compile(r"\b(?:markdown table|as a table|in a table|table format|tabular)\b|表格", re.I)
-_LIST_LINE = re.compile(r"^\s*(?:[-*•+·]|\d+[.)、]|[（(]\d+[)）]|[一二三四五六七八九十]+、)\s*\S", re.M)
+_LIST_LINE = re.compile(r"^[^\S\n]*(?:[-*•+·]|\d+[.)、]|[（(]\d+[)）]|[一二三四五六七八九十]+、)\s*\S", re.M)
 _LONG_WORDS = re.compile(
     r"\b(?:all|every|each) words? (?:having|with|of|has|have|must have) (?P<bound>at most|at least|"
     r"exactly) (?P<n>\d+) (?:characters|letters)",
@@ -122,6 +125,7 @@ def constraints(failure: Failure) -> list[Evidence]:
         *_marks(prompt, output),
         *_words(prompt, output),
         *_placed(prompt, output),
+        *answers(prompt, output),
     ]:
         if says:
             weight = next((w for text, said, w in counted if (text, said) == (wish, says)), BROKEN)
@@ -142,7 +146,8 @@ def _number(text: str) -> int:
 
 def _counts(prompt: str, output: str) -> Iterator[tuple[str, str, float]]:
     """(wish, what came instead or nothing, weight): a length missed by a little is often not why a case failed."""
-    for match in [*_COUNT.finditer(prompt), *_COUNT_ZH.finditer(prompt)]:
+    chinese = () if has_kana_or_hangul(prompt) else _COUNT_ZH.finditer(prompt)
+    for match in [*_COUNT.finditer(prompt), *chinese]:
         part = match.groupdict()
         bound, after = (part["bound"] or "").lower(), (part["after"] or part.get("more") or "").strip().lower()
         unit, n = part["unit"].lower().removesuffix("s"), _number(part["n"])
@@ -158,19 +163,25 @@ def _counts(prompt: str, output: str) -> Iterator[tuple[str, str, float]]:
             low, high = n, n
         else:
             continue  # a number and a noun, not certainly a wish
-        have = _have(unit, output)
-        slack = 0 if unit in ("sentence", "paragraph", "line") or n < 20 else max(1, n // 50)
-        if have is None:
-            continue
-        if low - slack <= have <= high + slack:
-            yield match.group(0), "", 0.0
-        else:
-            near = n >= 20 and bound not in _EXACT and low * 0.75 <= have <= high * 1.25
-            yield (
-                match.group(0),
-                f"the prompt asks for {match.group(0).strip()}; the output has {have:,}",
-                NEARLY if near else BROKEN,
-            )
+        if judged := _judged(match.group(0), unit, low, high, bound in _EXACT, output):
+            yield judged
+    for wish in lengths(prompt):
+        if judged := _judged(wish.wish, wish.unit, wish.low, wish.high, wish.exact, output):
+            yield judged
+
+
+def _judged(wish: str, unit: str, low: int, high: int, exact: bool, output: str) -> tuple[str, str, float] | None:
+    have, n = _have(unit, output), max(low, high if high < 10**9 else 0)
+    if have is None:
+        return None
+    slack = 0 if unit in ("sentence", "paragraph", "line") or n < 20 else max(1, n // 50)
+    if low - slack <= have <= high + slack:
+        return wish, "", 0.0
+    says = f"the prompt asks for {wish.strip()}; the output has {have:,}"
+    if n < 20 or exact:
+        return wish, says, BROKEN
+    missed = max(have / max(1, high) - 1, 1 - have / max(1, low)) if low else have / max(1, high) - 1
+    return wish, says, min(BROKEN, NEARLY + (BROKEN - NEARLY) * missed)
 
 
 def _have(unit: str, output: str) -> int | None:
@@ -181,7 +192,7 @@ def _have(unit: str, output: str) -> int | None:
     if unit == "character":
         return len(output)
     if unit in ("sentence", "句", "句话"):
-        return sum(bool(re.search(r"\w", s)) for s in sentences(output))
+        return sum(bool(re.search(r"\w", s)) for s in sentences(_OTHER_STOPS.sub(". ", output)))
     if unit in ("line", "行"):
         return sum(bool(line.strip()) for line in output.splitlines())
     if unit in ("paragraph", "段", "stanza"):
@@ -199,7 +210,7 @@ def _marks(prompt: str, output: str) -> Iterator[tuple[str, str]]:
         (_UPPER, any(c.islower() for c in letters), "the output has lower-case letters"),
         (_NO_COMMA, "," in output, "the output has commas"),
         (_IN_QUOTES, not re.match(r"[\"“].*[\"”]$", output, re.S), "the output is not wrapped in quotation marks"),
-        (_PLACEHOLDERS, not re.search(r"\[[^\]]+\]", output), "the output has no placeholder in brackets"),
+        (_PLACEHOLDERS, not re.search(r"\[[^\[\]]+\]", output), "the output has no placeholder in brackets"),
         (_TITLE, not re.search(r"<<[^<>\n]+>>", output), "the output has no title in double angle brackets"),
         (_TABLE, "|" not in output and "\t" not in output, "the output is no table"),
         (_BULLETS, len(_LIST_LINE.findall(output)) < 2, "the output is no list"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from advisor.evidence.question import data_of
+from advisor.evidence.data import values_of
 from advisor.evidence.text import CJK, contains, names, numbers, overlap, quoted, sentences, words
 from advisor.records import Evidence, Failure
 
@@ -38,7 +38,7 @@ def context(failure: Failure) -> list[Evidence]:
         says = "names in the output stand nowhere in the given text"
         found.append(Evidence(RUNG, "context-ignored", says, quoted(", ".join(strange_names)), SOME))
     bare = unsupported(failure.output, everything)
-    if bare and not _is_code(failure.output) and not data_of(failure):  # data has no sentences to stand on
+    if bare and not _is_code(failure.output) and not values_of(failure):  # data has no sentences to stand on
         says = f"{len(bare)} of {len(sentences(failure.output))} sentences have little support in the given text"
         found.append(Evidence(RUNG, "context-ignored", says, quoted(bare[0]), 0.5))
     return found

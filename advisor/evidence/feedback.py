@@ -12,7 +12,7 @@ from advisor.evidence.text import FENCE, folded, quoted, words
 from advisor.records import Evidence, Failure
 
 RUNG = "feedback"
-STRONG, SOME = 2.5, 1.2
+STRONG, SOME = 3.5, 1.5  # a note is about this very failure: it outweighs one broken wish of the prompt
 Encode = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 
 # What reviewers write when the way it was said is the complaint.
@@ -26,14 +26,18 @@ _FORM = re.compile(
     r"punctuation|capitali[sz]\w*|lower.?case|upper.?case|fluen\w+|readab\w+|incoherent|run.?on|"
     r"should (?:be|have been) in|"
     r"in (?:english|german|french|spanish|chinese)|wrong language|not (?:in|the) (?:required|requested|house) |"
-    r"template|heading|units?|only the|extra text|preamble|chatter|dialect|unparseable|(?:could|"
+    r"template|heading|units? (?:are |is )?missing|missing units?|only the|sentence structure|"
+    r"structure of the sentence|"
+    r"hard to (?:read|follow)|confusing (?:to|for) (?:the |a )?reader|extra text|preamble|chatter|dialect|unparseable|"
+    r"(?:could|"
     r"can) not (?:be )?parse\w*|"
     r"limit of \d+|words? limit|would have written|zu lang|zu kurz|stil|duzen|siezen|格式|语气|冗长|重复|太长)\b",
     re.I,
 )
 # What reviewers write when the content is the complaint.
 _FACTS = re.compile(
-    r"\b(?:(?:factually )?(?:wrong|incorrect|false|inaccurate|untrue)|not (?:true|correct|right|"
+    r"\b(?:(?:factually )?(?:wrong|(?<!grammatically )incorrect|false|inaccurate|un-?tru(?:e|th))|not (?:true|correct|"
+    r"right|"
     r"accurate|mentioned|stated|in the "
     r"(?:source|document|text|context|article))|outdated|out of date|old (?:version|price|data|"
     r"policy)|no longer|made.?up|makes up|"
@@ -43,7 +47,9 @@ _FACTS = re.compile(
     r"year|price|amount|answer)|"
     r"should (?:be|say) [\"']?\$?\d|actually|correct answer is|right answer|the (?:policy|price|limit|"
     r"answer|date) (?:is|was)|"
-    r"changed (?:in|since)|missing information|left out|omits?|discontinued|falsch|veraltet|erfunden|"
+    r"changed (?:in|since)|(?:is|was|are|were|it's)\b[^.\n]{1,60}, not\b|not (?:discussed|addressed)|mis(?:represent|"
+    r"quot|attribut)\w*|"
+    r"missing information|left out|omits?|discontinued|falsch|veraltet|erfunden|"
     r"stimmt nicht|错误|不正确|编造|过时)\b",
     re.I,
 )
@@ -57,8 +63,21 @@ _CONTEXT = re.compile(
 _REASON = re.compile(
     r"\b(?:calculat\w+|arithmetic|miscount\w*|adds? up|multipl\w+|reasoning|logic\w*|deduc\w+|steps?|"
     r"conclusion|does not follow|"
-    r"wrong (?:approach|method|tool|function|argument)|did not (?:answer|understand|follow)|"
+    r"wrong (?:approach|method|tool|function|argument|step|explanation)|"
+    r"(?:did|does|do)(?: not|n't) (?:directly )?(?:answer|understand|follow|address|make (?:any )?sense)|makes? (?:no|"
+    r"little) sense|"
+    r"common.?sense|normal person|theoretically|violates|impossible|(?:cannot|can't) be (?:determined|concluded|"
+    r"inferred)|"
+    r"would(?: not|n't)|irrelevant|off.?topic|not a good|poor understanding|premise|hypothesis|"
+    r"(?:right|correct|better|proper) (?:step|way|approach|explanation|order)|"
     r"misunderst\w+|inconsisten\w+|rechen\w*|逻辑|计算)\b",
+    re.I,
+)
+_SUM = re.compile(r"\d\s*[-+*/x×]\s*\d+\s*=|=\s*\d")  # a reviewer who works the answer out
+# Said of any wrong answer: it tells of missing knowledge only where nothing tells of bad reasoning.
+_GENERIC = re.compile(
+    r"(?:factually )?(?:wrong|incorrect|false|inaccurate)|not (?:true|correct|right|accurate)|"
+    r"right answer|correct answer is|wrong answer|actually",
     re.I,
 )
 _PATTERNS = (("form", _FORM), ("facts", _FACTS), ("context-ignored", _CONTEXT), ("capability", _REASON))
@@ -106,6 +125,9 @@ def feedback(failure: Failure) -> list[Evidence]:
     if not note:
         return []
     hits = {cause: pattern.findall(note) for cause, pattern in _PATTERNS}
+    hits["capability"] += _SUM.findall(note)
+    if hits["capability"]:
+        hits["facts"] = [said for said in hits["facts"] if not _GENERIC.fullmatch(said)]
     found = []
     best = max(len(h) for h in hits.values())
     for cause, matched in hits.items():

@@ -6,7 +6,8 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-from advisor.evidence.text import folded, quoted
+from advisor.evidence.mathematics import sum_of
+from advisor.evidence.text import folded, numbers, quoted, words
 from advisor.records import Evidence, Failure
 from eval.checks import CrashedCheck
 from eval.grade import grade
@@ -47,10 +48,15 @@ _OPTION = re.compile(
     re.M,
 )
 
+SHORT_ANSWER_WORDS = 12
+_LATEX = re.compile(r"\\[a-zA-Z]+\{|\$[^$\n]+\$")  # its braces are no template's
+_PAIR = re.compile(r"(?<!\d)1[.)] ?(?P<one>[^,;\n]{1,80}?) ?[,;\n] ?2[.)] ?(?P<two>[^,;\n]{1,80}?) ?(?=$|[,;.\n])")
+
 
 def harness(failure: Failure) -> list[Evidence]:
     """What one row alone shows of a broken template, provider, check or reference."""
     found = [*_prompt(failure), *_output(failure), *_error(failure), *_reference(failure), *_options(failure)]
+    found += _wrong_sum(failure)
     return found + (_own_checks(failure) if failure.checks else _lenient_score(failure))
 
 
@@ -81,7 +87,7 @@ def _prompt(failure: Failure) -> list[Evidence]:
     found = []
     left = [m for m in _DOUBLE.findall(failure.prompt)] + [m for m in _SINGLE.findall(failure.prompt)]
     code = "```" in failure.prompt or re.search(r"\bdef |\bclass |f\"|f'|import |function\s*\(", failure.prompt)
-    if left and not _ABOUT_TEMPLATES.search(failure.prompt):
+    if left and not _ABOUT_TEMPLATES.search(failure.prompt) and not _LATEX.search(failure.prompt):
         double = bool(_DOUBLE.search(failure.prompt))
         if double or not code:
             says = "the prompt was sent with its template variable unfilled"
@@ -104,7 +110,8 @@ def _output(failure: Failure) -> list[Evidence]:
     if reason in _FILTERED:
         says = f"the provider stopped the answer (finish_reason {reason})"
         found.append(Evidence(RUNG, "harness", says, quoted(output[-80:]), LIKELY))
-    if re.fullmatch(r"\[?invalid\]?|\[no ?answer\]", output, re.I):
+    extracted = str(failure.metadata.get("extracted") or output).strip()
+    if re.fullmatch(r"\[?invalid\]?|\[no ?answer\]", extracted, re.I):
         found.append(Evidence(RUNG, "harness", "the extractor found no answer in the output", quoted(output), HINT))
     head = output[:200]
     if len(output) < 400 and re.match(r"(?:error|exception|\{\"error\")\b", head, re.I) and _PROVIDER.search(head):
@@ -116,7 +123,8 @@ def _wanted(failure: Failure, output: str) -> bool:
     return any(reference.strip() == output for reference in failure.reference)
 
 
-def _error(failure: Failure) -> list[Evidence]:
+def _complaints(failure: Failure) -> list[str]:
+    """What graders and the provider said of this case."""
     texts = [failure.error, failure.feedback if len(failure.feedback) < 4000 else ""]
     for score in failure.scores.values():
         if isinstance(score, dict):
@@ -125,7 +133,11 @@ def _error(failure: Failure) -> list[Evidence]:
     if isinstance(grading, dict):
         parts = [grading, *(p for p in grading.get("componentResults") or [] if isinstance(p, dict))]
         texts += [str(part.get("reason") or "") for part in parts]
-    for text in texts:
+    return texts
+
+
+def _error(failure: Failure) -> list[Evidence]:
+    for text in _complaints(failure):
         if match := _CRASH.search(text):
             if text is failure.feedback and not re.search(r"Traceback|threw|raised|graderError|malformed", text):
                 continue  # a reviewer who names an error in the answer is not a crashed check
@@ -157,6 +169,10 @@ def _reference(failure: Failure) -> list[Evidence]:
 
 def _options(failure: Failure) -> list[Evidence]:
     """Two options that are the same, or a reference that names an option which is not there."""
+    pair = _PAIR.search(failure.asked)
+    if pair and not _LATEX.search(failure.asked) and folded(pair.group("one")) == folded(pair.group("two")) != "":
+        says = "options 1 and 2 of the question are the same"
+        return [Evidence(RUNG, "harness", says, quoted(pair.group(0)), LIKELY)]
     seen: dict[str, str] = {}
     groups = [(label.upper(), text.rstrip(" .,;")) for label, text in _OPTION.findall(failure.asked)]
     groups = [(label, re.split(r"\. (?=[A-Z])", text)[0]) for label, text in groups]
@@ -175,6 +191,19 @@ def _options(failure: Failure) -> list[Evidence]:
         says = f"the reference is option {absent[0]}, the question has {labels[0]} to {labels[-1]}"
         return [Evidence(RUNG, "harness", says, quoted(failure.reference[0]), LIKELY)]
     return []
+
+
+def _wrong_sum(failure: Failure) -> list[Evidence]:
+    """The prompt asks for one plain sum, the output has it right, and what failed it wants another number."""
+    value = sum_of(failure.asked)
+    if value is None or numbers(failure.output) != (value,) or len(words(failure.output)) > SHORT_ANSWER_WORDS:
+        return []
+    wanted = [text.replace("\\b", " ") for text in (*failure.reference, *_complaints(failure))]  # a regex's word bounds
+    figures = {figure for text in wanted for figure in numbers(text)}
+    if not figures or value in figures:
+        return []
+    says = f"the sum in the prompt is {value:g}, which the output says; the check wants another number"
+    return [Evidence(RUNG, "harness", says, quoted(next(text for text in wanted if numbers(text))), LIKELY)]
 
 
 def _own_checks(failure: Failure) -> list[Evidence]:

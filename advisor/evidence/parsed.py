@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import logging
 import re
 import warnings
 from functools import lru_cache
@@ -15,6 +16,7 @@ from sqlglot.errors import SqlglotError
 
 from advisor.evidence.text import unfenced
 
+logging.getLogger("sqlglot").setLevel(logging.ERROR)  # its remarks on unsupported formats are not for our users
 MAX_PARSED_CHARS = 20_000
 NOTHING = object()  # null is a JSON value, so absence needs another one
 
@@ -91,7 +93,9 @@ def python_fault(code: str) -> str:
 def is_calls(text: str) -> bool:
     """Whether the text is one call or a list of calls with literal arguments, and nothing else."""
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     calls = tree.elts if isinstance(tree, ast.List) else [tree]

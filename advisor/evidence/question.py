@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 
+from advisor.evidence.data import data
+from advisor.evidence.phrases import Phrases
 from advisor.evidence.text import instructions, numbers, quoted, words
 from advisor.records import Evidence, Failure
 
 RUNG = "question"
 
-_SUM = re.compile(r"\d\s*[-+*/×÷^%]\s*\(?\d|√|∫|∑|\\frac|\\sqrt|\b(?:sin|cos|log)\s*\(")
+_FIGURES = re.compile(r"(?<![A-Za-z\d.,])\d+")  # also right after a letter of a script without blanks
+# A minus or a stroke between figures without blanks is a date, a range or a version, unless an equals sign follows.
+_SUM = re.compile(r"\d\s*[+*×÷^]\s*\(?\d|\d\s+[-/%]\s+\(?\d|\d[-/%]\d+\s*=|√|∫|∑|\\frac|\\sqrt|\b(?:sin|cos|log)\s*\(")
 _MATHS = re.compile(
     r"\b(?:how many|how much|calculate|compute|solve|total|sum of|product of|average|percent(?:age)?|probability|"
     r"equation|remainder|divisible|twice as|half as|times as|per hour|per day|altogether|in total|prove that|"
@@ -55,8 +59,6 @@ _DIGEST = re.compile(
     r"总结|摘要|根据(?:以下|上述|文)",
     re.I,
 )
-_DATA_LINE = re.compile(r"^[ \t]*([^|\n]{1,80})[ \t]\|[ \t][^|\n]{1,80}[ \t]\|[ \t](.{1,120}?)[ \t]*$", re.M)
-DATA_LINE_WORDS = 14  # a longer line with bars in it is a sentence about the data
 _WISHES = re.compile(
     r"\bexactly\b|\bat (?:least|most)\b|\b(?:no|not) more than\b|\b(?:less|fewer|more) than \d|"
     r"\bformat\b|\bmust\b|\bonly\b|"
@@ -79,6 +81,167 @@ _LETTERS = re.compile(
 )
 
 
+# Each table: language -> phrases that a native speaker would call obvious, for the languages of phrases.SCRIPTS.
+_MORE_MATHS = Phrases(
+    fr="combien|calcule[rz]?|au total|probabilité|équation|pourcentage|périmètre|moyenne",
+    es="cuánt[oa]s?|calcul[ae]r?|en total|probabilidad|ecuación|porcentaje|perímetro|promedio",
+    it="quant[oaie]|calcola(?:re|te)?|in totale|probabilità|equazione|percentuale|perimetro",
+    pt="quant[oa]s?|calcul[ea]r?|no total|probabilidade|equação|porcentagem|perímetro",
+    nl="hoeveel|bereken|in totaal|kans dat|vergelijking|omtrek",
+    pl=r"ile (?:jest|wynosi|kosztuj\w+|razem|to|\w+ów)|oblicz|łącznie|prawdopodobieństwo|równanie",
+    tr=r"kaç|hesaplay?ın?|toplam(?:da)?|olasılı\w+|denklem\w*|yüzde",
+    ru=r"сколько|вычислите?|рассчитай(?:те)?|вероятност\w+|уравнени\w+|процент\w*",
+    ja="何(?:個|人|円|本|枚|冊|匹|時間|分|日|キロ|メートル|倍)|いくつ|いくら|計算し|合計|確率|方程式|を求め(?:よ|なさい|てください)",
+    ko="몇|얼마|계산(?:하|해)|합계|확률|방정식|구하(?:시오|세요)|총 ",
+    ar="كم |احسب|المجموع|احتمال|معادلة|النسبة المئوية",
+    hi="कितन[ेीा]|गणना|कुल |प्रायिकता|समीकरण|प्रतिशत",
+)
+_MORE_LOGIC = Phrases(
+    fr=r"hypothèse|prémisses?|dédui\w+|raisonnement|étape par étape",
+    es="hipótesis|premisas?|deducir|deduzca|razonamiento|paso a paso",
+    it="ipotesi|premess[ae]|dedurre|ragionamento|passo (?:dopo|per) passo",
+    pt=r"hipótese|premissas?|deduz\w*|raciocínio|passo a passo",
+    de=r"prämissen?|schlussfolger\w+|schritt für schritt|hypothese",
+    nl="hypothese|premissen?|stap voor stap",
+    pl=r"przesłank\w+|hipotez\w+|krok po kroku",
+    tr=r"adım adım|hipotez|öncül\w*",
+    ru=r"гипотез\w+|посылк\w+|логическ\w+ (?:вывод|задач)\w*|шаг за шагом|пошагово",
+    ja="推論|論理的|前提|ステップバイステップ",
+    ko="추론|논리적|전제|단계별로",
+    ar=r"استنت\w+|فرضية|المقدمة المنطقية|خطوة بخطوة",
+    hi="परिकल्पना|निष्कर्ष निकाल|तार्किक|चरण दर चरण",
+)
+_MORE_KNOW = Phrases(
+    de="welche[rsnm]? (?:jahr|stadt|land|person)|hauptstadt|wessen|was ist (?:der|die|das)|wie hei(?:ß|ss)t",
+    fr="qui (?:est|était|a|fut|sont)|quand|où|quel(?:le)?s? (?:est|sont|était|fut|année|pays|ville)|capitale",
+    es="quién(?:es)?|cuándo|dónde|cuál(?:es)?|en qué (?:año|país|ciudad)|capital de",
+    it="chi (?:è|ha|era|fu)|quando|dov['’]è|dove si|qual (?:è|era)|quali sono|in (?:che|quale) anno|capitale",
+    pt="quem (?:é|foi|era|são)|quando|onde|qual (?:é|era|foi|o|a)|em que (?:ano|país)",
+    nl="wie (?:is|was|heeft)|wanneer|waar (?:is|ligt)|welk(?:e)? (?:jaar|stad|land)|hoofdstad",
+    pl="kto|kiedy|gdzie|który(?:m|ch)? (?:rok|kraj)|stolic[aąy]",
+    tr=r"kimdir|kim (?:tarafından|yazdı|buldu|kurdu)|ne zaman|nerede(?:dir)?|hangi (?:yıl|ülke|şehir)\w*|başkent\w*",
+    ru=r"кто|когда|где|в каком (?:году|городе)|какой город|столиц[аыуе]|как называ\w+|как зовут",
+    ja="誰|だれ|いつ|どこ|何年|どの国|首都|何と(?:いう|呼)",
+    ko="누구|누가|언제|어디|몇 년|수도|무엇인가",
+    ar="من (?:هو|هي|كان|الذي)|متى|أين|ما (?:هي|هو|اسم)|عاصمة|في أي (?:عام|سنة)",
+    hi="कौन|कब|कहाँ|कहां|किस(?:ने|के|की| वर्ष| देश)|राजधानी|क्या है",
+)
+_MORE_CITE = Phrases(
+    de="quellenangaben?|literaturverzeichnis|mit quellen|literaturangaben?",
+    fr=r"bibliographi\w+|citez (?:vos|des) sources|références bibliographiques|articles scientifiques",
+    es="bibliografía|referencias bibliográficas|cita(?:r|ndo)? (?:las |tus )?fuentes|artículos científicos",
+    it="bibliografia|riferimenti bibliografici|cita(?:re|ndo)? le fonti",
+    pt="bibliografia|referências bibliográficas|cit(?:e|ar|ando) (?:as )?fontes",
+    nl="bronvermelding(?:en)?|literatuurlijst",
+    pl=r"bibliografi\w+|podaj źródła",
+    tr=r"kaynakça|kaynak göster\w*",
+    ru=r"библиографи\w+|список литературы|ссылки на источники|научные статьи",
+    ja="参考文献|出典|引用文献",
+    ko="참고 ?문헌|출처를",
+    ar="المراجع العلمية|قائمة المراجع|اذكر المصادر",
+    hi="संदर्भ सूची|स्रोतों का उल्लेख",
+)
+_MORE_REWORD = Phrases(
+    de=r"übersetzung|umformulieren|formulier\w* .{0,40}um|schreibe? .{0,40}um|korrigiere",
+    fr=r"tradui(?:re|sez|s|t)|traduction d\w+|reformule[rz]?|réécri(?:re|vez|s)|paraphrase[rz]?|corrige[rz]?",
+    es=r"traduc(?:e|ir|ción)|traduzca|reformul[ae]r?|reescrib[ea]|parafrase\w+|corrige la",
+    it="traduci|tradurre|traduzione|riformula(?:re)?|riscrivi|parafrasa(?:re)?",
+    pt="traduz(?:a|ir)?|tradução|reformul[ea]r?|reescrev[ae]|parafrase(?:ie|ar)",
+    nl="vertaal|vertaling|herschrijf|herformuleer|parafraseer",
+    pl="przetłumacz|tłumaczenie|przeredaguj|sparafrazuj|popraw tekst",
+    tr=r"çevir(?:in|iniz)?|tercüme|yeniden yaz\w*",
+    ru=r"переведи(?:те)?|перевести (?:текст|предложение)|перевод текста|перефразируй\w*|перепиши(?:те)?",
+    ja="翻訳し|訳して|言い換え|書き換え|書き直|敬語に",
+    ko="번역(?:하|해)|다시 써|바꿔 (?:써|쓰)|고쳐 ?쓰",
+    ar=r"(?<!\w)ترجم(?!ين)|أعد (?:صياغة|كتابة)",
+    hi="अनुवाद|पुनः लिख|दोबारा लिख",
+)
+_MORE_DIGEST = Phrases(
+    de="zusammenfassung|fasse? .{0,60}zusammen|zusammenfassen|anhand des (?:textes|kontexts?)|laut (?:dem )?text",
+    fr=r"résume[rz]?|résumé d\w+|synthèse d\w+|(?:d['’]après|selon) le (?:texte|document|contexte)",
+    es="resume (?:el|la|los|las|est[ea])|resumir|resumen|según el (?:texto|documento|contexto|pasaje)|"
+    "a partir del (?:texto|contexto)|basándote en el",
+    it=r"riassum\w+|riassunto|secondo il (?:testo|documento)|in base al (?:testo|contesto|documento)",
+    pt="resum(?:a|ir|o d[aeo])|de acordo com o (?:texto|documento)|"
+    "com base no (?:texto|contexto|documento)|segundo o texto",
+    nl="samenvatting|vat .{0,60}samen|volgens de tekst|op basis van de (?:tekst|context)",
+    pl="streść|streszczenie|podsumuj|na podstawie (?:tekstu|kontekstu|dokumentu)|zgodnie z tekstem",
+    tr="özetle(?:yin)?|özetini|metne göre|bağlama göre",
+    ru=r"кратк\w+ содержани\w+|резюмируй\w*|перескажи\w*|согласно тексту|на основе (?:текста|контекста|документа)",
+    ja="要約|まとめて|(?:文章|本文|文脈|テキスト)に(?:基づ|よ(?:ると|れば))|を参考に",
+    ko="요약|(?:본문|지문|문서|텍스트)(?:에|를|을) (?:따르면|바탕으로|근거)|다음 글을",
+    ar="لخص|تلخيص|ملخص|وفقا للنص|بناء على (?:النص|السياق)|بناءً على (?:النص|السياق)",
+    hi="सारांश|संक्षेप में (?:बता|लिख)|(?:पाठ|गद्यांश|संदर्भ) के (?:अनुसार|आधार)",
+)
+_MORE_WISHES = Phrases(
+    de=r"genau (?=\d|ein|zwei|drei|vier|fünf)|mindestens|höchstens|maximal|nur|muss|format|stichpunkte?n?|tabelle|"
+    "großbuchstaben|kleinbuchstaben|verwende keine?|ohne .{0,30}zu verwenden",
+    fr="exactement|au moins|au (?:plus|maximum)|uniquement|seulement|doit|tableau|liste à puces|majuscules|minuscules|"
+    r"sans utiliser|n['’]utilise[rz]? pas|moins de \d+|pas plus de",
+    es="exactamente|al menos|como (?:máximo|mínimo)|únicamente|solamente|debe[sn]?|formato|tabla|viñetas|"
+    r"mayúsculas|minúsculas|sin (?:usar|utilizar)|menos de \d+|no más de",
+    it=r"esattamente|almeno|al massimo|soltanto|deve|formato|tabella|elenco puntato|maiuscol\w+|minuscol\w+|"
+    r"senza (?:usare|utilizzare)|meno di \d+|non più di",
+    pt="exatamente|pelo menos|no (?:máximo|mínimo)|apenas|somente|deve|formato|tabela|tópicos|maiúsculas|minúsculas|"
+    r"sem usar|menos de \d+",
+    nl="precies|minstens|maximaal|hoogstens|alleen|moet|opsomming|tabel|hoofdletters|zonder .{0,20}te gebruiken",
+    pl="dokładnie|co najmniej|maksymalnie|nie więcej niż|tylko|musi|tabel[aęi]|wielkimi literami|nie używaj",
+    tr=r"tam olarak|en (?:az|fazla)|sadece|yalnızca|biçim\w*|tablo\w*|büyük harf\w*|kullanma(?:dan|yın)",
+    ru=r"ровно|не (?:менее|более|меньше|больше)|только|долж\w+|формат\w*|таблиц\w+|спис(?:ок|ком|ка)|заглавн\w+|"
+    r"строчн\w+|не используй\w*|без использования",
+    ja="文字以内|文字以上|字以内|ちょうど|少なくとも|だけを?(?:出力|答え|返)|のみ|箇条書き|形式|使わない|使わずに|必ず",
+    ko="이내|이상|이하|정확히|최소|최대|만 (?:출력|답)|형식|표로|목록|사용하지|반드시",
+    ar="بالضبط|على الأقل|على الأكثر|فقط|يجب|جدول|قائمة|بدون استخدام|لا تستخدم",
+    hi="ठीक|कम से कम|अधिकतम|केवल|सिर्फ|प्रारूप|तालिका|सूची|उपयोग न कर|बिना .{0,20}उपयोग",
+)
+_MORE_LETTERS = Phrases(
+    de=r"rückwärts|anagramm|palindrom|buchstaben (?:hat|enthält|kommen)|alphabetisch\w*",
+    fr="à l['’]envers|anagramme|palindrome|combien de lettres|ordre alphabétique",
+    es="al revés|anagrama|palíndromo|cuántas letras|orden alfabético",
+    it="al contrario|anagramma|palindromo|quante lettere|ordine alfabetico",
+    pt="ao contrário|anagrama|palíndromo|quantas letras|ordem alfabética",
+    nl="achterstevoren|anagram|hoeveel letters|alfabetische volgorde",
+    pl="od tyłu|anagram|ile liter|w kolejności alfabetycznej",
+    tr="tersten|anagram|kaç harf|alfabetik",
+    ru=r"задом наперёд|задом наперед|анаграмм\w+|палиндром\w*|сколько букв|в алфавитном порядке",
+    ja="逆さ|逆から|回文|何文字|五十音順|アルファベット順",
+    ko="거꾸로|회문|글자 수|가나다순|알파벳 ?순",
+    ar="بالعكس|كم حرف|ترتيب أبجدي|الترتيب الأبجدي",
+    hi="उल्टा लिख|कितने अक्षर|वर्णानुक्रम",
+)
+# What changes with time: a model without sources can only remember it.
+_NOW = Phrases(
+    en="(?:current|latest|newest|most recent) (?:version|price|president|ceo|champion|population|news|release|record|"
+    r"prime minister|rate)|right now|as of today|who won (?:the )?(?:19|20)\d\d",
+    de=r"aktuelle[rsnm]? (?:version|preis|präsident\w*|kurs|stand)|derzeitige[rn]?",
+    fr=r"actuellement|actuel(?:le)? (?:prix|président\w*|version)|dernière version",
+    es="actualmente|(?:presidente|precio|versión) actual|última versión",
+    it="attualmente|attuale (?:presidente|prezzo|versione)|ultima versione",
+    pt="atualmente|(?:presidente|preço|versão) atual|última versão",
+    nl="momenteel|huidige (?:president|prijs|versie)",
+    ru=r"в настоящее время|на сегодняшний день|последняя версия|текущ\w+ (?:цена|курс|президент)",
+    ja="現在の(?:総理|首相|大統領|価格|バージョン|人口)|最新の",
+    ko="현재 (?:대통령|가격|버전|인구)|최신 ",
+    ar="حاليا|الرئيس الحالي|أحدث إصدار",
+    hi="वर्तमान (?:राष्ट्रपति|प्रधानमंत्री|मूल्य)|नवीनतम",
+)
+_ASKED = re.compile(r"[?？؟]|か[。\s]*$")  # in many languages "when" and "where" also join clauses
+_OPTION_A, _OPTION_B = (re.compile(rf"^[ \t]*[(（]?{letter}[).:：、．）][ \t]*\S", re.M) for letter in "AB")
+OPTION_STEM_WORDS = 80  # a longer text before the options is there to be understood, not known
+_PROGRAM = re.compile(
+    r"\b(?:java|javascript|typescript|c\+\+|c#|rust|golang|kotlin|swift|ruby|php|haskell|scala|bash|perl|matlab)"
+    r"(?![\w+#]).{0,80}\b(?:function|program|class|method|script|code|fonction|función|funktion|programm\w*|programa)|"
+    r"\b(?:function|program|class|method|script|code|fonction|función|funktion|programm\w*|programa)\b.{0,60}\b"
+    r"(?:java|javascript|typescript|c\+\+|c#|rust|golang|kotlin|swift|ruby|php|haskell|scala|bash|perl|matlab)(?![\w+#])",
+    re.I,
+)
+_PROGRAM_CAME = re.compile(r"[;{}]\s*$", re.M)
+
+
+def _either(first: re.Pattern[str], more: Phrases, text: str) -> re.Match[str] | None:
+    return first.search(text) or more.search(text)
+
+
 def is_reasoning(failure: Failure) -> bool:
     """Whether the answer has to be worked out: a calculation, or work on letters and order.
 
@@ -87,7 +250,9 @@ def is_reasoning(failure: Failure) -> bool:
     asked, given = failure.asked, set(numbers("\n".join((failure.prompt, *failure.context))))
     result = [numbers(reference) for reference in failure.reference if len(words(reference)) <= 3]
     worked = bool(result) and all(len(found) == 1 and found[0] not in given for found in result)
-    if _SUM.search(asked) or _LETTERS.search(asked) or (_MATHS.search(asked) and len(numbers(asked)) >= 2):
+    if _SUM.search(asked) or _either(_LETTERS, _MORE_LETTERS, asked):
+        return True
+    if len(_FIGURES.findall(asked)) >= 2 and _either(_MATHS, _MORE_MATHS, asked):
         return True
     return worked and len(numbers(asked)) >= 2
 
@@ -99,61 +264,54 @@ def question(failure: Failure) -> list[Evidence]:
     if is_reasoning(failure):
         says = "the answer has to be worked out"
         found.append(Evidence(RUNG, "capability", says, quoted(asked[-240:]), 2.0))
-    elif match := _LOGIC.search(failure.prompt):
+    elif match := _either(_LOGIC, _MORE_LOGIC, failure.prompt):
         says = "the question asks for a deduction"
         found.append(Evidence(RUNG, "capability", says, quoted(match.group(0)), 1.0))
     if match := _TOOL.search(failure.prompt):
         says = "the question asks for a tool call"
         found.append(Evidence(RUNG, "capability", says, quoted(match.group(0)), 0.5))
-    if match := _CITE.search(asked):
+    if not found and (match := _PROGRAM.search(asked)) and _PROGRAM_CAME.search(failure.output):
+        says = "the question asks for a program and code came: what it does is wrong"
+        found.append(Evidence(RUNG, "capability", says, quoted(match.group(0)), 1.5))
+    if match := _either(_CITE, _MORE_CITE, asked):
         says = "the question asks for sources"
         found.append(Evidence(RUNG, "facts", says, quoted(match.group(0)), 0.7))
-    elif not found and len(words(asked)) <= 40 and (match := _KNOW.search(asked)):
+    elif (
+        not found
+        and len(words(asked)) <= 40
+        and (match := _KNOW.search(asked) or _ASKED.search(asked) and _MORE_KNOW.search(asked))
+    ):
         says = "the question asks for a piece of knowledge"
         found.append(Evidence(RUNG, "facts", says, quoted(asked), 0.7))
+    elif (
+        not found
+        and (match := _OPTION_A.search(asked))
+        and _OPTION_B.search(asked, match.end())
+        and len(words(asked[: match.start()])) <= OPTION_STEM_WORDS
+    ):
+        says = "a short question with options asks for a piece of knowledge"
+        found.append(Evidence(RUNG, "facts", says, quoted(asked), 0.7))
+    elif not found and len(words(asked)) <= 40 and _ASKED.search(asked) and (match := _NOW.search(asked)):
+        says = "the question asks for what changes with time"
+        found.append(Evidence(RUNG, "facts", says, quoted(match.group(0)), 0.7))
     return found + _rework(failure)
 
 
 def _rework(failure: Failure) -> list[Evidence]:
     """Tasks that bring their own content, and prompts that spend their words on the form."""
     wish, found = instructions(failure.asked), []
-    data = data_of(failure)
-    if len(data) >= 2:
-        absent = missing_from(failure.output, data)
-        share = len(absent) / max(1, len(_stems(" ".join(data))))
-        if share > 0.08:
-            says = f"{share:.0%} of the words of the given data are not in the output"
-            weight = min(3.0, 8.0 * share)
-            found.append(Evidence(RUNG, "context-ignored", says, quoted(", ".join(sorted(absent))), weight))
-        found.append(Evidence(RUNG, "form", "the content to put into words is given as data", quoted(data[0]), 1.5))
-    elif match := _REWORD.search(wish):
+    given = data(failure)
+    if given:
+        found += given
+    elif match := _either(_REWORD, _MORE_REWORD, wish):
         found.append(Evidence(RUNG, "form", "the task is to reword a given text", quoted(match.group(0)), 1.5))
         found.append(Evidence(RUNG, "capability", "the task is to reword a given text", quoted(match.group(0)), 1.0))
-    elif match := _DIGEST.search(wish):
+    elif match := _either(_DIGEST, _MORE_DIGEST, wish):
         says = "the task is to answer from a given text"
         found.append(Evidence(RUNG, "context-ignored", says, quoted(match.group(0)), 1.2))
-    wishes = len({w.lower() for w in _WISHES.findall(wish)})
+    wishes = [m.group(0) for m in (*_WISHES.finditer(wish), *_MORE_WISHES.finditer(wish))]
     if wishes and not found:
         says = "the prompt makes demands on the form"
-        quote = quoted(_WISHES.search(wish).group(0))  # type: ignore[union-attr]
-        found.append(Evidence(RUNG, "form", says, quote, min(2.1, 0.7 * wishes)))
+        weight = min(2.1, 0.7 * len({w.lower() for w in wishes}))
+        found.append(Evidence(RUNG, "form", says, quoted(wishes[0]), weight))
     return found
-
-
-def data_of(failure: Failure) -> list[str]:
-    """Subjects and objects of the data lines (a | b | c) that the prompt or the context gives to put into words."""
-    lines = _DATA_LINE.finditer("\n".join((failure.asked, *failure.context)))
-    return [
-        f"{line.group(1)} {line.group(2)}".replace("_", " ")
-        for line in lines
-        if len(words(line.group(0))) <= DATA_LINE_WORDS
-    ]
-
-
-def _stems(text: str) -> set[str]:
-    return {word[:5] for word in words(text) if len(word) > 2}
-
-
-def missing_from(output: str, data: list[str]) -> set[str]:
-    """Words of the data, cut to five letters so that inflection does not count, that the output lacks."""
-    return _stems(" ".join(data)) - {word[:5] for word in words(output)}

@@ -6,12 +6,14 @@ import re
 from datetime import date
 from typing import Any
 
+from advisor.evidence.mathematics import is_written_mathematics, same_value
 from advisor.evidence.parsed import NOTHING, as_json, as_repaired_json, as_sql, plain
 from advisor.evidence.text import contains, folded, names, numbers, overlap, quoted, words
 from advisor.records import Evidence, Failure
 
 RUNG = "reference"
 PROOF, STRONG, SOME = 5.0, 2.5, 1.0
+MATHS = 8.0  # an algebra system calls the values equal: nothing about the kind of question outweighs that
 # A reference of more words is one good answer of many: its missing words prove nothing.
 SHORT_REFERENCE_WORDS = 12
 
@@ -40,6 +42,8 @@ def _against(failure: Failure, wanted: str) -> list[Evidence]:
     if folded(output) and folded(output) == folded(wanted):
         says = "the output equals the reference but for case, punctuation or spacing"
         return [Evidence(RUNG, "form", says, quoted(output), PROOF)]
+    if (found := _mathematics(failure, wanted)) is not None:
+        return found
     for compare in (_json, _sql):
         if (found := compare(failure, wanted)) is not None:
             return found
@@ -48,6 +52,19 @@ def _against(failure: Failure, wanted: str) -> list[Evidence]:
     if len(words(wanted)) <= SHORT_REFERENCE_WORDS:
         return _short(failure, wanted)
     return _long(failure, wanted)
+
+
+def _mathematics(failure: Failure, wanted: str) -> list[Evidence] | None:
+    if not is_written_mathematics(wanted, failure.output, failure.asked):
+        return None
+    same = same_value(wanted, failure.output)
+    quote = quoted(failure.output[-160:])
+    if same:
+        says = "the output's final answer has the value of the reference: how it is written, or how it was extracted"
+        return [Evidence(RUNG, "form", says, quote, MATHS)]
+    if same is False:
+        return [Evidence(RUNG, "capability", "the output's final answer has another value", quote, STRONG)]
+    return None
 
 
 def _json(failure: Failure, wanted: str) -> list[Evidence] | None:

@@ -6,8 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
+from advisor.evidence.language import language
 from advisor.evidence.parsed import NOTHING, as_json, as_repaired_json, as_sql, call_names, is_calls, python_fault
-from advisor.evidence.text import CJK, FENCE, cjk_share, instructions, quoted, unfenced, words
+from advisor.evidence.sql import dialect_of
+from advisor.evidence.text import CJK, FENCE, instructions, quoted, unfenced, words
 from advisor.records import Evidence, Failure
 
 RUNG = "shapes"
@@ -50,72 +52,13 @@ _LEAKED = re.compile(
     r"end)\{(?:code|document)\}|^(?:Human|User|Assistant|Bot):",
     re.M,
 )
-# language -> (script it is written in, its commonest function words where it shares the Latin script)
-LANGUAGES: dict[str, tuple[str, str]] = {
-    "english": ("latin", "the of and to in is that for it with as was on are this be by not or from"),
-    "german": ("latin", "der die das und ist nicht ein eine zu den mit von auf für sich dem des im auch es"),
-    "french": ("latin", "le la les de des et est une un pour dans que qui pas sur avec au du il nous"),
-    "spanish": ("latin", "el la los las de y es que en un una por con para no se del al como su"),
-    "italian": ("latin", "il la di che e è un una per non con del della sono si gli le da in come"),
-    "portuguese": ("latin", "o a os as de e é que em um uma para com não do da se por dos na"),
-    "dutch": ("latin", "de het een en van is dat in op te zijn met voor niet die aan er om ook als"),
-    "chinese": ("cjk", ""),
-    "japanese": ("cjk", ""),
-    "korean": ("cjk", ""),
-    "russian": ("cyrillic", ""),
-    "bulgarian": ("cyrillic", ""),
-    "ukrainian": ("cyrillic", ""),
-    "arabic": ("arabic", ""),
-    "persian": ("arabic", ""),
-    "urdu": ("arabic", ""),
-    "hindi": ("devanagari", ""),
-    "marathi": ("devanagari", ""),
-    "nepali": ("devanagari", ""),
-    "punjabi": ("gurmukhi", ""),
-    "bengali": ("bengali", ""),
-    "tamil": ("tamil", ""),
-    "telugu": ("telugu", ""),
-    "kannada": ("kannada", ""),
-    "gujarati": ("gujarati", ""),
-    "thai": ("thai", ""),
-    "greek": ("greek", ""),
-    "hebrew": ("hebrew", ""),
-}
-_SCRIPTS = {  # Unicode blocks
-    "cyrillic": "\u0400-\u04ff",
-    "arabic": "\u0600-\u06ff",
-    "devanagari": "\u0900-\u097f",
-    "bengali": "\u0980-\u09ff",
-    "gurmukhi": "\u0a00-\u0a7f",
-    "gujarati": "\u0a80-\u0aff",
-    "tamil": "\u0b80-\u0bff",
-    "telugu": "\u0c00-\u0c7f",
-    "kannada": "\u0c80-\u0cff",
-    "thai": "\u0e00-\u0e7f",
-    "greek": "\u0370-\u03ff",
-    "hebrew": "\u0590-\u05ff",
-    "latin": "A-Za-zÀ-ɏ",
-}
-_NAMED = "|".join(LANGUAGES)
-_WANTS_LANGUAGE = re.compile(
-    rf"\b(?:in|into|to|using|only|but in)(?: the)? ({_NAMED})\b(?: language)?|({_NAMED}) (?:only|language)",
-    re.I,
-)
-_ZH_LANGUAGES = {
-    "英文": "english",
-    "英语": "english",
-    "中文": "chinese",
-    "德语": "german",
-    "法语": "french",
-    "日语": "japanese",
-}
 
 
 def shapes(failure: Failure) -> list[Evidence]:
     """What kind of thing was asked for and did not come."""
     if not failure.output.strip():
         return []
-    looks: tuple[Callable[[Failure], list[Evidence]], ...] = (_json, _sql, _calls, _code, _language, _extra, _fluent)
+    looks: tuple[Callable[[Failure], list[Evidence]], ...] = (_json, _sql, _calls, _code, language, _extra, _fluent)
     return [evidence for look in looks for evidence in look(failure)]
 
 
@@ -137,7 +80,7 @@ def _sql(failure: Failure) -> list[Evidence]:
     wish = _WANTS_SQL.search(failure.prompt)
     if not wish:
         return []
-    dialect = next((d for d in _DIALECTS if d in failure.prompt.lower()), "")
+    dialect = dialect_of(failure) or next((d for d in _DIALECTS if d in failure.prompt.lower()), "")
     text = unfenced(failure.output)
     if failure.prompt.rstrip().endswith("SELECT") and not re.match(r"\s*(?:select|with)\b", text, re.I):
         text = f"SELECT {text}"
@@ -192,42 +135,6 @@ def _code(failure: Failure) -> list[Evidence]:
     return [Evidence(RUNG, "capability", "the code parses: what it does is wrong", quoted(code), LIKELY)]
 
 
-def _language(failure: Failure) -> list[Evidence]:
-    asked = instructions(failure.asked)
-    found = [(a or b).lower() for a, b in _WANTS_LANGUAGE.findall(asked)]
-    found += [language for name, language in _ZH_LANGUAGES.items() if re.search(rf"(?:用|以|成|为){name}", asked)]
-    if not found or len(set(found)) > 2:
-        return []
-    language = found[-1]
-    script, common = LANGUAGES[language]
-    share = cjk_share(failure.output) if script == "cjk" else _script_share(failure.output, script)
-    if share < 0.3:
-        says = f"the prompt asks for {language.title()}; {share:.0%} of the output's letters are of its script"
-        return [Evidence(RUNG, "form", says, quoted(failure.output), BROKEN)]
-    if common and len(words(failure.output)) >= 12 and not _has_words(failure.output, language):
-        return [
-            Evidence(
-                RUNG,
-                "form",
-                f"the prompt asks for {language.title()}; other words came",
-                quoted(failure.output),
-                BROKEN,
-            )
-        ]
-    return []
-
-
-def _script_share(text: str, script: str) -> float:
-    letters = [c for c in text if c.isalpha()]
-    return len(re.findall(f"[{_SCRIPTS[script]}]", "".join(letters))) / len(letters) if letters else 1.0
-
-
-def _has_words(text: str, language: str) -> bool:
-    counted = Counter(words(text))
-    score = {name: sum(counted[w] for w in set(common.split())) for name, (_, common) in LANGUAGES.items() if common}
-    return score[language] * 2 >= max(score.values())
-
-
 def _extra(failure: Failure) -> list[Evidence]:
     output, found = failure.output.strip(), []
     wish = _ONLY.search(instructions(failure.asked)) or _ONLY.search(failure.messages[0]["content"][:2000])
@@ -249,11 +156,11 @@ def _fluent(failure: Failure) -> list[Evidence]:
     output, found = failure.output.strip(), []
     said = words(output)
     fours = Counter(zip(said, said[1:], said[2:], said[3:], strict=False))
-    again = sum(n - 1 for n in fours.values()) / max(1, len(said))
-    if again > REPEATED_SHARE and len(said) >= 20 and not re.search(r"[{}=<>|]|```", output):
-        says = f"{again:.0%} of the output repeats earlier word groups of four"
+    share = sum(n - 1 for n in fours.values()) / max(1, len(said))
+    if share > REPEATED_SHARE and len(said) >= 20 and not re.search(r"[{}=<>|]|```", output):
+        says = f"{share:.0%} of the output repeats earlier word groups of four"
         quote = " ".join(fours.most_common(1)[0][0])
-        found.append(Evidence(RUNG, "form", says, quoted(quote), min(3.0, 10 * again)))
+        found.append(Evidence(RUNG, "form", says, quoted(quote), min(3.0, 10 * share)))
     if match := re.search(r"\b([a-zäöüß]{2,})\s+\1\b(?! \1)", output):
         if match.group(1) not in ("that", "had", "die", "der", "das", "sie", "very", "bye", "ha", "so"):
             says = "the output doubles a word"
