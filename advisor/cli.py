@@ -183,7 +183,7 @@ def diagnose(
     _either_costs_or_error(ctx)
     _offline_unless_hub("embedded", "")
     from advisor.decide import Decision, told
-    from advisor.diagnose import Reviewed, agreement, as_row, with_meanings
+    from advisor.diagnose import agreement, as_row, with_meanings
     from advisor.diagnose import diagnose as diagnose_all
     from advisor.read import read
     from advisor.show import show_diagnoses
@@ -202,7 +202,7 @@ def diagnose(
         opinions = ask(log.failures, diagnoses, judge, judge_model)
         least = threshold_of(decision, seen)
         diagnoses = [lowered(one, opinion, least) for one, opinion in zip(diagnoses, opinions, strict=True)]
-    judged = [diagnosis for diagnosis in diagnoses if not isinstance(diagnosis, Reviewed)]
+    judged = [diagnosis for diagnosis in diagnoses if not diagnosis.review]
     decided = sum(diagnosis.verdict != "unsure" for diagnosis in judged)
     remarks = [told(decision, seen, held, decided, len(judged))]
     remarks += [line] if (line := agreement(diagnoses)) else []

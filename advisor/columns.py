@@ -168,7 +168,9 @@ def _from_harness(row: Any) -> Any:
     if isinstance(answer, list) or len(row["resps"]) > 1:  # one [log likelihood, is greedy] a choice
         chances = [one[0] if isinstance(one, list) and one else one for one in row["resps"]]
         chances = [one[0] if isinstance(one, list) and one else one for one in chances]
-        at = max(range(len(chances)), key=lambda choice: float(chances[choice]))
+        if not all(isinstance(chance, int | float) for chance in chances):
+            raise BadRow("resps holds neither a text nor a log likelihood for every choice")
+        at = max(range(len(chances)), key=lambda choice: chances[choice])
         options = [one[1] if isinstance(one, list) and len(one) > 1 else one for one in asked]
         answer = options[at] if at < len(options) else str(at)
         if str(target).isdigit() and int(target) < len(options):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -55,13 +54,6 @@ IGNORED_WITHOUT_SOURCE = 0.03
 GATE_MASS = 0.9  # the least mass of a gate that fires
 REVIEWED = 20.0  # log-odds of a verdict in `review`: a person outvotes all other evidence
 NO_MODEL = "without sentence vectors: sentence-transformers or its model is not installed"
-
-
-@dataclass(frozen=True)
-class Reviewed(Diagnosis):
-    """A diagnosis that a person gave: verdict, by, when, and as `router` the verdict without the review."""
-
-    review: Mapping[str, str] = field(default_factory=dict)
 
 
 def gather(failure: Failure) -> list[Evidence]:
@@ -124,7 +116,7 @@ def as_row(diagnosis: Diagnosis) -> dict[str, Any]:
         "cluster": diagnosis.cluster,
         "source": {"file": diagnosis.file, "line": diagnosis.line},
     }
-    return row | {"review": dict(diagnosis.review)} if isinstance(diagnosis, Reviewed) else row
+    return row | {"review": dict(diagnosis.review)} if diagnosis.review else row
 
 
 def with_meanings(diagnoses: Sequence[Diagnosis]) -> bool:
@@ -134,7 +126,7 @@ def with_meanings(diagnoses: Sequence[Diagnosis]) -> bool:
 
 def agreement(diagnoses: Sequence[Diagnosis]) -> str:
     """How often the router alone gives the verdict of the reviews, "" without reviews."""
-    reviews = [diagnosis.review for diagnosis in diagnoses if isinstance(diagnosis, Reviewed)]
+    reviews = [diagnosis.review for diagnosis in diagnoses if diagnosis.review]
     agreed = sum(review["router"] == review["verdict"] for review in reviews)
     unsure = sum(review["router"] == "unsure" != review["verdict"] for review in reviews)
     rest = f", unsure on {unsure}" if unsure else ""
@@ -211,7 +203,7 @@ def _concluded(
         return Diagnosis(failure.id, _verdict(probabilities, threshold), probabilities, ranked, *place)
     alone = _verdict(causes(failure, [e for e in found if e.rung != "review"], three), threshold)
     review = {"verdict": said, **{key: str(failure.review.get(key) or "") for key in ("by", "when")}, "router": alone}
-    return Reviewed(failure.id, said, probabilities, ranked, *place, review=review)
+    return Diagnosis(failure.id, said, probabilities, ranked, *place, review=review)
 
 
 def _verdict(probabilities: Mapping[str, float], threshold: float) -> str:

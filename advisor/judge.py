@@ -5,19 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
 import secrets
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from advisor.diagnose import top_mass
 from advisor.errors import AdvisorError, WrongUsage
-from advisor.records import Diagnosis, Evidence, Failure
+from advisor.records import Diagnosis, Evidence, Failure, Question
 from advisor.redact import redact
 from advisor.wording import one_line
+from rag.endpoint import endpoint
+from rag.errors import RagError
 
 LABELS = {
     "form": "the content is right, how it is written, formatted, worded or structured is wrong",
@@ -39,7 +38,6 @@ RULED = 5.0  # log-odds: what evidence of this weight says, a judge cannot weake
 # becomes unsure.
 MOVED = 0.5
 MOST_CHARS = 6000  # of each text of a case
-MAX_ANSWER_BYTES = 2**20
 LOG = logging.getLogger(__name__)
 
 
@@ -138,24 +136,17 @@ def _one(case: Mapping[str, Any], labels: list[str], url: str, model: str, timeo
     }
     chosen = {"type": "json_schema", "json_schema": {"name": "label", "strict": True, "schema": schema}}
     messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
-    body = {"model": model, "messages": messages, "temperature": 0, "max_tokens": 64, "response_format": chosen}
-    return _label(_posted(body, url, timeout_s))
+    return _label(_said(messages, chosen, url, model, timeout_s))
 
 
-def _posted(body: Mapping[str, Any], url: str, timeout_s: float) -> str:
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
-        raise WrongUsage("--judge", url, "the http(s) URL of an OpenAI-compatible endpoint")
-    target = url.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
-    request = urllib.request.Request(target, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    if key := os.environ.get("OPENAI_API_KEY"):  # for this host alone, not for one that it sends us to
-        request.add_unredirected_header("Authorization", f"Bearer {key}")
+def _said(question: Question, chosen: Mapping[str, Any], url: str, model: str, timeout_s: float) -> str:
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as response:
-            return str(json.loads(response.read(MAX_ANSWER_BYTES))["choices"][0]["message"]["content"])
-    except OSError as error:  # refused, timed out, an HTTP error
-        raise AdvisorError("--judge", f"{one_line(target)} gave no answer: {one_line(str(error), 200)}") from None
-    except (ValueError, KeyError, IndexError, TypeError):
-        return ""  # no chat completion, no opinion
+        answer = endpoint(url, model, max_tokens=64, timeout_s=timeout_s, response_format=chosen)
+        return str(answer([question])[0])
+    except RagError as error:
+        if error.exit_code == WrongUsage.exit_code:
+            raise WrongUsage("--judge", url, "the http(s) URL of an OpenAI-compatible endpoint") from None
+        raise AdvisorError("--judge", f"{one_line(url)} gave no answer: {one_line(error.message, 200)}") from None
 
 
 def _label(answer: str) -> str:

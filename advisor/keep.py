@@ -66,6 +66,5 @@ def _clean(value: Any) -> Any:
 def _diagnosis(row: Mapping[str, Any]) -> Diagnosis:
     source = row["source"]
     evidence = tuple(Evidence(**item) for item in row["evidence"])
-    return Diagnosis(
-        row["id"], row["verdict"], row["probabilities"], evidence, source["file"], source["line"], row["cluster"]
-    )
+    place = source["file"], source["line"], row["cluster"]
+    return Diagnosis(row["id"], row["verdict"], row["probabilities"], evidence, *place, review=row.get("review") or {})

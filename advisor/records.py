@@ -66,3 +66,4 @@ class Diagnosis:
     file: str = ""
     line: int = 0
     cluster: str = ""
+    review: Mapping[str, str] = field(default_factory=dict)  # a person's verdict, by, when; `router`: without it

@@ -14,8 +14,17 @@ TIMEOUT_S = 120.0
 MAX_ANSWER_BYTES = 4 * 2**20
 
 
-def endpoint(url: str, model: str = "", *, max_tokens: int = 256, timeout_s: float = TIMEOUT_S) -> Answer:
+def endpoint(
+    url: str,
+    model: str = "",
+    *,
+    max_tokens: int = 256,
+    timeout_s: float = TIMEOUT_S,
+    response_format: Mapping[str, object] | None = None,
+) -> Answer:
     """Greedy chat completions of `url` (".../v1"); the key, if one is needed, is read from OPENAI_API_KEY.
+
+    `response_format` constrains the answer where the server can, as in the OpenAI API (type json_schema).
 
     Raises RagError for another scheme than http(s), an unreachable host, an HTTP error, or a body without an answer.
     """
@@ -24,15 +33,21 @@ def endpoint(url: str, model: str = "", *, max_tokens: int = 256, timeout_s: flo
     target = url.rstrip("/")
     target = target if target.endswith("/chat/completions") else target + "/chat/completions"
 
+    asked: dict[str, object] = {"temperature": 0, "max_tokens": max_tokens, "model": model}
+    if response_format is not None:
+        asked["response_format"] = response_format
+
     def answer(questions: Sequence[Question]) -> list[str]:
-        return [_ask(target, model, question, max_tokens, timeout_s) for question in questions]
+        return [_ask(target, {**asked, "messages": _messages(question)}, timeout_s) for question in questions]
 
     return answer
 
 
-def _ask(target: str, model: str, question: Question, max_tokens: int, timeout_s: float) -> str:
-    messages = [{"role": m["role"], "content": m["content"]} for m in question]
-    body: dict[str, object] = {"messages": messages, "temperature": 0, "max_tokens": max_tokens, "model": model}
+def _messages(question: Question) -> list[dict[str, str]]:
+    return [{"role": m["role"], "content": m["content"]} for m in question]
+
+
+def _ask(target: str, body: Mapping[str, object], timeout_s: float) -> str:
     request = urllib.request.Request(target, json.dumps(body).encode(), {"Content-Type": "application/json"})
     key = os.environ.get("OPENAI_API_KEY")
     if key:  # for this host alone, not for one that it sends us to

@@ -211,6 +211,22 @@ def test_real_and_hostile_logs_never_end_in_a_traceback() -> None:
     assert len(read_logs["nicheIQ_results.json"].failures) == 30
 
 
+def test_a_broken_row_of_lm_eval_is_rejected_with_a_reason(tmp_path: Path) -> None:
+    good = {"doc_id": 1, "target": "4", "arguments": [["2+2?", {}]], "resps": [["5"]], "exact_match": 0}
+    broken = [
+        {**good, "resps": []},
+        {**good, "resps": [[["x", "y"]]]},
+        {**good, "resps": [[[None, False]], [[-1.0, True]]]},
+        {**good, "arguments": []},
+    ]
+    path = tmp_path / "samples.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in [good, *broken]), encoding="utf-8")
+    log = read([path])
+    assert [one.line for one in log.failures] == [1]
+    assert [row.line for row in log.rejected] == [2, 3, 4, 5]
+    assert "log likelihood" in log.rejected[1].reason and "no prompt" in log.rejected[3].reason
+
+
 def test_samples_of_lm_eval_are_read_as_they_are(tmp_path: Path) -> None:
     written = {
         "doc_id": 3,

@@ -65,6 +65,13 @@ RIGHT = [
     case("What was revenue in Q3 2026?", "Revenue in Q3 2026 was $5.1M, up from $4.2M in Q2 2026."),
     case("What is revenue this quarter?", "This quarter $5M, last quarter $4M."),
     case("Compare 2025 with last year.", "Sales were $3M in 2024."),
+    case("What is the latest revenue? Answer in JSON.", "Revenue is $5M, compared with $4M last quarter."),
+    case("What is the current population?", "It is 5 million, up 2% from last year."),
+    case("Who was president in 2010?", "Barack Obama, elected in 2008."),
+    case("Convert this MySQL query to BigQuery.", "SELECT ARRAY_AGG(x), DATE_TRUNC(d, MONTH) FROM t"),
+    case("Convert this MySQL query to standard SQL.", "SELECT a || b FROM t"),
+    case("Write a MariaDB query.", "SELECT NVL(a, 1), TO_CHAR(d) FROM t"),
+    case("Write a MySQL query.", 'SELECT "a||b" FROM t'),
 ]
 
 

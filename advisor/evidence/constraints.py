@@ -180,7 +180,7 @@ def _judged(wish: str, unit: str, low: int, high: int, exact: bool, output: str)
     says = f"the prompt asks for {wish.strip()}; the output has {have:,}"
     if n < 20 or exact:
         return wish, says, BROKEN
-    missed = max(have / max(1, high) - 1, 1 - have / max(1, low)) if low else have / max(1, high) - 1
+    missed = max(have / max(1, high) - 1, 1 - have / max(1, low))  # as a share of the limit
     return wish, says, min(BROKEN, NEARLY + (BROKEN - NEARLY) * missed)
 
 

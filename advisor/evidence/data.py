@@ -35,8 +35,8 @@ def data(failure: Failure) -> list[Evidence]:
 
 def values_of(failure: Failure) -> list[str]:
     """Subjects and objects of the data lines (a | b | c) of the prompt or the context, each once."""
-    lines = [m for m in _LINE.finditer("\n".join((failure.asked, *failure.context))) if "|" in m.group(0)]
-    lines = [line for line in lines if len(words(line.group(0))) <= LINE_WORDS]
+    found = _LINE.finditer("\n".join((failure.asked, *failure.context)))
+    lines = [line for line in found if len(words(line.group(0))) <= LINE_WORDS]
     return list(dict.fromkeys([line.group(1).strip() for line in lines] + [line.group(2).strip() for line in lines]))
 
 

@@ -1,4 +1,4 @@
-"""Figures of another period than the one asked for."""
+"""Rung 2, the period: figures of another quarter, month or year than the one asked for, by the output's own words."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ _MONTH = r"(?:january|february|march|april|may|june|july|august|september|octobe
 _YEAR = r"(?P<year>(?:19|20)\d\d)\b"
 _QUARTER = re.compile(rf"\b(?P<part>q[1-4]),? (?:of |fy ?)?{_YEAR}", re.I)
 _OF_MONTH = re.compile(rf"\b(?P<part>{_MONTH}),? (?:of )?{_YEAR}", re.I)
+# After a participle a year dates that event, not the figures: founded in, elected in, built in 1998.
 _OF_YEAR = re.compile(
-    r"(?<!founded )(?<!established )(?<!born )(?<!launched )(?<!introduced )(?<!opened )(?<!created )(?<!released )"
-    rf"(?<!started )\b(?P<part>in|for|during|as of|of|fy) ?{_YEAR}",
+    r"(?<!ed )(?<!born )(?<!built )(?<!made )(?<!won )(?<!began )(?<!written )(?<!since )"
+    rf"\b(?P<part>in|for|during|as of|of|fy) ?{_YEAR}",
     re.I,
 )
+# Before a period that the figures are compared with: "up from $4M last quarter".
+_COMPARED = re.compile(r"\b(?:from|than|over|versus|vs\.?|against|compared (?:to|with)|since|on)\b[^.;\n]{0,25}$", re.I)
 _ANY_YEAR = re.compile(rf"(?<!\d){_YEAR}")
 _NOW = re.compile(r"\b(?:this|current) (?:quarter|month|year|week)\b|\b(?:current(?:ly)?|latest|today|now)\b", re.I)
 _PAST = re.compile(
@@ -32,19 +35,18 @@ def period(failure: Failure) -> list[Evidence]:
     asked, output = failure.asked, failure.output
     if len(asked) > 600 or not re.search(r"\d|\bis\b", output) or _BETWEEN.search(asked) or _PAST.search(asked):
         return []
-    wanted = {match.group("year") for match in _ANY_YEAR.finditer(asked)}
-    other = _instead(asked, output)
-    if (
-        not other
-        and not wanted
-        and _NOW.search(asked)
-        and not _NOW.search(_PAST.sub("", output).replace("the latest", ""))
-    ):
-        other = _PAST.search(output)
+    other = _instead(asked, output) or (None if _ANY_YEAR.search(asked) else _before_now(asked, output))
     if not other:
         return []
     says = f"the question is about another time than {other.group(0)!r}, of which the output speaks"
     return [Evidence(RUNG, "facts", says, quoted(output[max(0, other.start() - 30) :], 90), STALE)]
+
+
+def _before_now(asked: str, output: str) -> re.Match[str] | None:
+    """Where the present is asked for and the output speaks of the past alone: that past."""
+    if not _NOW.search(asked) or _NOW.search(_PAST.sub("", output).replace("the latest", "")):
+        return None
+    return next((past for past in _PAST.finditer(output) if not _COMPARED.search(output[: past.start()])), None)
 
 
 def _instead(asked: str, output: str) -> re.Match[str] | None:

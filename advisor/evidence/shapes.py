@@ -28,7 +28,7 @@ _WANTS_SQL = re.compile(
     r"\bSELECT\s*$|\bwrite (?:an? )?(?:\w+ )?sql\b|translate .{0,60} (?:in)?to (?:\w+ )?sql|sql语句|sql查询",
     re.I,
 )
-_DIALECTS = ("sqlite", "mysql", "postgres", "bigquery", "snowflake", "tsql", "oracle", "duckdb", "clickhouse", "spark")
+_READ_AS = {"mariadb": "mysql", "db2": ""}  # dialects that sqlglot has no parser of its own for
 _WANTS_CALLS = re.compile(
     r"\[\s*func\w*\(|function(?:/tool)? calls?\b|functions? .{0,40}you can invoke|return .{0,20}function call", re.I
 )
@@ -80,7 +80,8 @@ def _sql(failure: Failure) -> list[Evidence]:
     wish = _WANTS_SQL.search(failure.prompt)
     if not wish:
         return []
-    dialect = dialect_of(failure) or next((d for d in _DIALECTS if d in failure.prompt.lower()), "")
+    dialect = dialect_of(failure)
+    dialect = _READ_AS.get(dialect, dialect)
     text = unfenced(failure.output)
     if failure.prompt.rstrip().endswith("SELECT") and not re.match(r"\s*(?:select|with)\b", text, re.I):
         text = f"SELECT {text}"
