@@ -8,7 +8,8 @@ values (--all-rows: on all rows, whatever their licence), and judges the rows th
 shipped router judges. Written to D: diagnoses.jsonl as `advise diagnose --json` prints it, figures.json,
 risk_coverage.png. Printed: the scorer's figures with 95 % bootstrap intervals over rows (computed here; with --scorer
 that script's own output follows), by source and by language, beside two peers; what each rung alone decides and how
-often it is right; the reliability table. Needs the extras `rag` and `teach`, and matplotlib for the picture.
+often it is right; the reliability table; without --leave-out what --cost-wrong and --max-error do. Needs
+the extras `rag`, `teach` and `bench`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
+from advisor.decide import Decision, outcome, threshold_of
 from advisor.diagnose import as_row, diagnose
 from advisor.fit_router import Rows, fitted, labelled, shippable
 from advisor.read import read
@@ -180,6 +182,22 @@ def picture(rows: Scored, path: Path) -> None:
     pyplot.close(figure)
 
 
+def decisions(router: Router) -> Iterator[str]:
+    """What each way to say when a verdict is sure enough does to the scores that ship with the router."""
+    options = [("default", Decision())]
+    options += [(f"--cost-wrong {cost}", Decision(cost, 1)) for cost in (5, 10)]
+    options += [(f"--max-error {error}", Decision(max_error=error)) for error in (0.15, 0.1, 0.05)]
+    seen, held = router.calibration(True)
+    yield "option            from   seen: decided  wrong   left out: decided  wrong  over sources"
+    for name, decision in options:
+        least = threshold_of(decision, seen)
+        here, apart = outcome(seen, least), outcome(held, least)
+        yield (
+            f"{name:16s} {least:5.2f} {here.share:14.1%} {here.error:6.1%} {apart.share:19.1%} {apart.error:6.1%}"
+            f"  {apart.low:.0%} to {apart.high:.0%}"
+        )
+
+
 def peer(rows: Rows, groups: Sequence[str]) -> Floats:
     """Sentence vectors and logistic regression with the same rows left out."""
     from sklearn.linear_model import LogisticRegression
@@ -254,7 +272,8 @@ def main(
         for value in sorted(set(values.tolist())):
             click.echo(f"  {value:18s} {_cells(ours.take(values == value))}")
     click.echo()
-    for line in [*rungs(ours, ordered), "", *reliability(ours)]:
+    calibration = [] if groups else ["", *decisions(load())]
+    for line in [*rungs(ours, ordered), "", *reliability(ours), *calibration]:
         click.echo(line)
     result = {"figures": figures(ours), "intervals": intervals(ours), "left out": leave_out}
     (out / "figures.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
