@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from advisor.cases import Case, answer_cases
-from advisor.launch import Models, control_of
 from advisor.plan import answer_tokens
 from advisor.records import Failure
 from advisor.run import Request, Run
+from advisor.stage import Models, control_of
 from advisor.tell import Tell
 
 AXES = {"form": "weights", "facts": "context"}

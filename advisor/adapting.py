@@ -1,0 +1,86 @@
+"""Experiments on the weights: an adapter trained on the train side, and answers with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from advisor.cases import Case, Score, answer_cases, keep_answers, kept_answers
+from advisor.experiments import Experiment
+from advisor.records import Failure
+from advisor.redact import redact
+from advisor.splits import instructions
+from advisor.stage import Models, Stage
+from advisor.tell import Tell
+
+
+def adapter(experiment: Experiment, cases: Sequence[Case], control: Sequence[Score], stage: Stage) -> list[Score]:
+    """Train a LoRA adapter on the train side, and answer with it; the loss on general text before and after."""
+    run, models = stage.run, stage.models
+    rows = list(run.rows("examples.jsonl"))
+    if not rows:
+        rows = [_example(stage.failures[name], stage.plan.targets[name]) for name in experiment.train]
+        run.write_rows("examples.jsonl", rows)
+    adapter = run.folder / "adapter"
+    if not (adapter / "training.json").is_file():
+        _train(rows, experiment.recipe, models, adapter, stage.tell)
+    scores = answer_cases(run, "lora", cases, partial(models.tuned, adapter), stage.tell)
+    if not (run.folder / "text_loss.json").is_file():
+        from eval.general import TEXTS
+        from finetune.answer import text_loss
+
+        after = text_loss(models.loaded(stage.request.base, adapter), TEXTS)
+        before = text_loss(models.loaded(stage.request.base), TEXTS)
+        losses = {"before": sum(before) / len(before), "after": sum(after) / len(after), "texts": len(TEXTS)}
+        run.write("text_loss.json", json.dumps(losses) + "\n")
+    return scores
+
+
+def routed(experiment: Experiment, cases: Sequence[Case], control: Sequence[Score], stage: Stage) -> list[Score]:
+    """The same adapter, served only to the standing instructions it was trained on; all else is the base's answer."""
+    taught = {instructions(stage.failures[name].messages) for name in experiment.train}
+    tuned = kept_answers(stage.run, "lora", cases) or []
+    chosen = [
+        after if instructions(case.messages) in taught else before
+        for case, before, after in zip(cases, control, tuned, strict=True)
+    ]
+    keep_answers(stage.run, experiment.id, [{**row, "arm": experiment.id} for row in chosen])
+    return kept_answers(stage.run, experiment.id, cases) or []
+
+
+def _example(failure: Failure, target: str) -> dict[str, Any]:
+    """A training example without secrets or personal data: what is learned by heart can be asked back out."""
+    messages = [{"role": m["role"], "content": redact(m["content"], personal=True)[0]} for m in failure.messages]
+    return {"messages": messages, "completion": redact(target, personal=True)[0], "id": failure.id}
+
+
+def _train(rows: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any], models: Models, out: Path, tell: Tell) -> None:
+    from finetune.examples import Example
+    from finetune.recipe import Recipe
+    from finetune.train import train
+
+    knobs = Recipe(**{name: recipe[name] for name in Recipe.__dataclass_fields__ if name in recipe})
+    examples = [Example(row["messages"], row["completion"], row["id"]) for row in rows]
+    models.drop()
+    started = 0
+    with tell.bar("lora: training steps", recipe["steps"]) as advance:
+
+        def progress(step: int, steps: int, loss: float) -> None:
+            nonlocal started
+            advance(step - started)
+            started = step
+
+        trained = train(
+            models.request.base,
+            examples,
+            out,
+            knobs,
+            progress=progress,
+            trust_remote_code=models.request.trust_remote_code,
+        )
+    for dropped in trained.dropped:
+        tell.say(f"  not trained on: {dropped.id}: {dropped.reason}")
+    tell.say(f"  validation loss {trained.validation_loss_before:.3f} -> {trained.validation_loss:.3f}")
