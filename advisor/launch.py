@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from advisor.adapting import adapter, routed
 from advisor.cases import Score, answer_cases, general_cases, guard_cases, kept_answers
+from advisor.experiments import Experiment
 from advisor.grounding import retrieval
 from advisor.plan import Plan
 from advisor.prompts import exemplar
 from advisor.read import Log
+from advisor.records import Failure
 from advisor.run import Request, Run
 from advisor.stage import Models, Stage, control_of
 from advisor.tell import Tell
+from eval.leaks import leaked
 
 TREATMENTS = {"exemplar": exemplar, "rag": retrieval, "lora": adapter, "lora-routed": routed}
 
@@ -25,7 +29,7 @@ def launch(plan: Plan, log: Log, request: Request, run: Run, tell: Tell) -> list
     scores: list[Score] = []
     for experiment in plan.experiments:
         tell.say(f"{experiment.id}: {experiment.recipe['does']}")
-        gain = [plan.cases[name] for name in experiment.held_out]
+        gain = [plan.cases[name] for name in _untaught(experiment, failures, run, tell)]
         # A prompt is only changed where the format is asked for: it cannot touch the other cases.
         cases = gain if experiment.axis == "prompt" else [*gain, *guard, *general_cases()]
         arm, ask = control_of(request, experiment.axis)
@@ -36,3 +40,18 @@ def launch(plan: Plan, log: Log, request: Request, run: Run, tell: Tell) -> list
         scores += [{**row, "experiment": experiment.id} for row in [*control, *treated]]
     run.write_rows("scores.jsonl", scores)
     return scores
+
+
+def _untaught(experiment: Experiment, failures: Mapping[str, Failure], run: Run, tell: Tell) -> list[str]:
+    """The held-out cases of an experiment but those whose question it was taught, which prove nothing.
+
+    Taught is what its train side asks, and what lies in examples.jsonl: a file in the run folder can be of another
+    split, or be edited.
+    """
+    taught = [failures[name].asked for name in experiment.train]
+    if experiment.axis == "weights":
+        taught += [turn["content"] for row in run.rows("examples.jsonl") for turn in row.get("messages", ())]
+    gone = set(leaked({name: failures[name].asked for name in experiment.held_out}, taught))
+    if gone:
+        tell.say(f"  {len(gone)} held-out cases were taught and are not scored: {', '.join(sorted(gone)[:3])}")
+    return [name for name in experiment.held_out if name not in gone]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -16,7 +16,7 @@ from advisor.machine import machine
 from advisor.read import Log
 from advisor.records import Diagnosis, Failure
 from advisor.run import Request, Run, fingerprint
-from advisor.splits import instructions, settle
+from advisor.splits import Encode, instructions, settle
 from advisor.wording import ADVICE
 from eval.checks import CrashedCheck
 from eval.grade import grade
@@ -94,7 +94,8 @@ def make_plan(
     # Without a replay nothing is known of the base: the log is taken at its word, and the plan says so.
     routes = {name: route for name, (route, _) in cases.items() if replayed is None or replayed.get(name) is False}
     targets = {name: t for name, route in routes.items() if route == "form" and (t := target_of(failures[name]))}
-    sides = settle(run, log.failures, routes, _documents(request), request.seed)
+    split = settle(run, log.failures, routes, _documents(request), request.seed, _by_meaning())
+    sides = split.sides
     here = machine(request.gpu)
     advice = _advice(verdicts, diagnoses, cases, replayed)
     experiments: list[Experiment] = []
@@ -137,7 +138,7 @@ def make_plan(
         if replayed is None
         else {"asked": len(replayed), "failed": sum(not ok for ok in replayed.values())},
         max_new_tokens=answer_tokens(log.failures),
-        cases={name: case for name, (_, case) in cases.items()},
+        cases={name: replace(case, group=split.clusters.get(name, "")) for name, (_, case) in cases.items()},
         targets=targets,
     )
     run.write("plan.yaml", yaml.safe_dump(plan.as_dict(), sort_keys=False, allow_unicode=True, width=100))
@@ -154,6 +155,14 @@ def target_of(failure: Failure) -> str:
         except CrashedCheck:
             return ""
     return ""
+
+
+def _by_meaning() -> Encode | None:
+    """Sentence vectors, where a model for them is installed."""
+    from advisor.diagnose import default_embedder
+
+    embedder = default_embedder()
+    return embedder.encode if embedder else None
 
 
 def _documents(request: Request) -> dict[str, str]:

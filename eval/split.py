@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from eval.errors import EvalError
-from eval.near import near_pairs
+from eval.near import like_pairs, near_pairs
 
 TRAIN, HELD_OUT = "train", "held-out"
+
+
+def clusters(
+    ids: Sequence[str], texts: Sequence[str], groups: Sequence[str], vectors: Any | None = None
+) -> dict[str, str]:
+    """id -> the name of the cluster it belongs to: that of its first member, by id.
+
+    One cluster hold together: rows of the same group that is not empty, near copies (Jaccard of word shingles >= 0.8)
+    and, given sentence vectors (rows x dimensions), rows that mean the same (near.LIKE); also through a chain of these.
+    The same rows, in whatever order and process, get the same clusters. Raises EvalError for ids given twice or
+    lengths that differ.
+    """
+    _check(ids, {len(ids), len(texts), len(groups)} | ({len(vectors)} if vectors is not None else set()))
+    # Positions are put in the order of ids: the order of a log must not decide anything.
+    order = sorted(range(len(ids)), key=lambda i: ids[i])
+    bundles = _bundles(
+        [texts[i] for i in order], [groups[i] for i in order], vectors[order] if vectors is not None else None
+    )
+    named = {order[i]: ids[order[bundle[0]]] for bundle in bundles for i in bundle}
+    return {name: named[i] for i, name in enumerate(ids)}
 
 
 def split(
@@ -17,57 +38,57 @@ def split(
     texts: Sequence[str],
     groups: Sequence[str],
     *,
-    held_out: float = 0.4,
+    held_out: float | Mapping[str, float] = 0.4,
     seed: int = 0,
     strata: Sequence[str] | None = None,
+    vectors: Any | None = None,
 ) -> dict[str, str]:
-    """Give each id its side, "train" or "held-out"; `held_out` is the share wanted (rows, 0 to 1).
+    """Give each id its side, "train" or "held-out"; `held_out` is the share wanted (rows, 0 to 1), or that by stratum.
 
-    Rows of the same group that is not empty, and near copies (Jaccard of word shingles >= 0.8), land on one side,
-    also through a chain of these. Each stratum is shared out alike as far as whole bundles allow. The same rows,
-    in whatever order and process, get the same sides. Raises EvalError for ids given twice or lengths that differ.
+    What belongs together (`clusters`) lands on one side. Each stratum is shared out alike as far as whole clusters
+    allow. The same rows, in whatever order and process, get the same sides. Raises EvalError for ids given twice,
+    lengths that differ or a share that is none.
     """
     strata = strata if strata is not None else [""] * len(ids)
-    _check(ids, texts, groups, strata, held_out)
-    # Positions are put in the order of ids: the order of a log must not decide anything.
-    order = sorted(range(len(ids)), key=lambda i: ids[i])
-    bundles = _bundles([texts[i] for i in order], [groups[i] for i in order])
-    named = [[order[i] for i in bundle] for bundle in bundles]
-    by_stratum: dict[str, list[list[int]]] = defaultdict(list)
-    for bundle in named:
-        counts = Counter(strata[i] for i in bundle)
+    _check(ids, {len(ids), len(strata)})
+    shares = held_out if isinstance(held_out, Mapping) else dict.fromkeys(strata, held_out)
+    for share in shares.values():
+        if not 0 < share < 1:
+            raise EvalError("held_out", str(share), "a share between 0 and 1")
+    together: dict[str, list[str]] = defaultdict(list)
+    for name, cluster in sorted(clusters(ids, texts, groups, vectors).items()):
+        together[cluster].append(name)
+    stratum_of = dict(zip(ids, strata, strict=True))
+    by_stratum: dict[str, list[list[str]]] = defaultdict(list)
+    for bundle in together.values():
+        counts = Counter(stratum_of[name] for name in bundle)
         by_stratum[min(counts, key=lambda name: (-counts[name], name))].append(bundle)
     sides: dict[str, str] = {}
     owed = 0.0  # rows by which the held-out side lags behind its share, carried on from stratum to stratum
-    for name in sorted(by_stratum):
-        stratum = sorted(by_stratum[name], key=lambda bundle: (-len(bundle), _chance(seed, ids[bundle[0]])))
-        owed += held_out * sum(map(len, stratum))
-        left = sum(map(len, stratum)) - owed
-        for bundle in stratum:
-            size = len(bundle)
+    for stratum in sorted(by_stratum):
+        bundles = sorted(by_stratum[stratum], key=lambda bundle: (-len(bundle), _chance(seed, bundle[0])))
+        share, size = shares[stratum], sum(map(len, bundles))
+        owed += share * size
+        left = size - owed
+        for bundle in bundles:
             # To the side with more room in proportion to its share.
-            held = owed / held_out >= left / (1 - held_out)
-            owed, left = (owed - size, left) if held else (owed, left - size)
-            sides.update((ids[i], HELD_OUT if held else TRAIN) for i in bundle)
-    _fill_empty_side(sides, [[ids[i] for i in bundle] for bundle in named])
+            held = owed / share >= left / (1 - share)
+            owed, left = (owed - len(bundle), left) if held else (owed, left - len(bundle))
+            sides.update(dict.fromkeys(bundle, HELD_OUT if held else TRAIN))
+    _fill_empty_side(sides, list(together.values()))
     return {name: sides[name] for name in ids}
 
 
-def _check(
-    ids: Sequence[str], texts: Sequence[str], groups: Sequence[str], strata: Sequence[str], held_out: float
-) -> None:
-    lengths = {len(ids), len(texts), len(groups), len(strata)}
+def _check(ids: Sequence[str], lengths: set[int]) -> None:
     if len(lengths) != 1:
         raise EvalError("split", f"lists of lengths {sorted(lengths)}", "one text, group and stratum for each id")
-    if not 0 < held_out < 1:
-        raise EvalError("held_out", str(held_out), "a share between 0 and 1")
     twice = [name for name, count in Counter(ids).items() if count > 1]
     if twice:
         raise EvalError("id", f"{twice[0]!r} is given {Counter(ids)[twice[0]]} times", "each id once")
 
 
-def _bundles(texts: Sequence[str], groups: Sequence[str]) -> list[list[int]]:
-    """Positions that must stay together: the connected parts of "same group" and "near copy"."""
+def _bundles(texts: Sequence[str], groups: Sequence[str], vectors: Any | None) -> list[list[int]]:
+    """Positions that must stay together: the connected parts of "same group", "near copy" and "means the same"."""
     root = list(range(len(texts)))
 
     def find(i: int) -> int:
@@ -85,6 +106,8 @@ def _bundles(texts: Sequence[str], groups: Sequence[str]) -> list[list[int]]:
         if group:
             join(first_of.setdefault(group, i), i)
     for i, j in near_pairs(texts):
+        join(i, j)
+    for i, j in like_pairs(vectors) if vectors is not None else ():
         join(i, j)
     parts: dict[int, list[int]] = defaultdict(list)
     for i in range(len(texts)):

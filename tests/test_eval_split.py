@@ -12,8 +12,9 @@ from itertools import combinations
 import pytest
 
 from eval.errors import EvalError
-from eval.near import jaccard, near_pairs, shingles
-from eval.split import split
+from eval.leaks import leaked
+from eval.near import jaccard, like_pairs, near_pairs, shingles
+from eval.split import clusters, split
 
 WORDS = "alpha beta gamma delta road river house green slow seven lamp north train copper window".split()
 
@@ -127,3 +128,62 @@ def test_two_bundles_fill_both_sides_and_one_cannot():
 def test_a_users_mistake_is_named(arguments, more, says):
     with pytest.raises(EvalError, match=says):
         split(*arguments, **more)
+
+
+def test_questions_that_mean_the_same_share_a_side_and_no_chain_ties_what_is_apart():
+    import numpy as np
+
+    angles = np.radians([0, 20, 40, 60, 200])  # neighbours reach a cosine of .94, ends of the row do not
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    assert list(like_pairs(vectors, at_least=0.9)) == [(0, 1), (2, 3)]
+    ids, texts = list("abcde"), ["one here", "two there", "three where", "four near", "five far"]
+    found = clusters(ids, texts, [""] * 5, vectors)
+    assert found == {"a": "a", "b": "a", "c": "c", "d": "c", "e": "e"}
+    sides = split(ids, texts, [""] * 5, vectors=vectors)
+    assert sides["a"] == sides["b"] and sides["c"] == sides["d"]
+
+
+def test_like_pairs_are_those_of_a_plain_loop_also_across_blocks():
+    import numpy as np
+
+    centres = np.random.default_rng(1).normal(size=(300, 24))
+    vectors = np.repeat(centres, 8, axis=0) + np.random.default_rng(2).normal(scale=0.1, size=(2400, 24))
+    vectors = vectors[np.random.default_rng(3).permutation(2400)]
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    leaders, expected = [], []
+    for i in range(len(unit)):
+        near = [j for j in leaders if unit[j] @ unit[i] >= 0.9]
+        expected += [(near[0], i)] if near else []
+        leaders += [] if near else [i]
+    assert list(like_pairs(vectors, at_least=0.9)) == expected and len(leaders) < 400
+
+
+def test_shares_by_stratum():
+    ids = [f"r{i}" for i in range(200)]
+    texts = [f"{i} unlike {i * 7} any {i * 13} other {i * 17}" for i in range(200)]
+    strata = ["facts" if i % 2 else "form" for i in range(200)]
+    sides = split(ids, texts, [""] * 200, strata=strata, held_out={"facts": 0.6, "form": 0.3})
+    held = Counter(own for name, own in zip(ids, strata, strict=True) if sides[name] == "held-out")
+    assert held["facts"] == pytest.approx(60, abs=1) and held["form"] == pytest.approx(30, abs=1)
+
+
+def test_planted_leaks_are_found_and_nothing_else():
+    long = "Which of the two harbours was closed for the winter of 1987 by order of the pilot office"
+    held = {
+        "copy": "What is the capital of Peru?",
+        "folded": "who wrote  The Long Road",
+        "near": long + " in the north?",
+        "inside": "When does the night shift begin?",
+        "short": "And why?",
+        "kept": "What is the capital of Chile?",
+        "twin of copy": "what is the capital of peru",
+    }
+    taught = [
+        "What is the capital of Peru?",
+        "Who wrote the long road?",
+        long + " in the south?",
+        "Answer briefly. When does the night shift begin? One line.",
+        "Say it again. And why? I do not know.",
+    ]
+    assert leaked(held, taught) == ["copy", "folded", "near", "inside", "twin of copy"]
+    assert leaked(held, []) == [] and leaked({}, taught) == []
