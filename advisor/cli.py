@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from advisor.prove_cli import prove
+
 if TYPE_CHECKING:
     from advisor.overview import Case
     from advisor.plan import Plan
@@ -48,10 +50,12 @@ def advise() -> None:
     advise run --help             all options of these two
     advise diagnose FAILURES      why each case failed, one line each
     advise explain FAILURES ID    all evidence on one case
+    advise prove BEFORE AFTER     is the second of two logs better, and how sure is that?
     advise teach FAILURES...      let the router learn from your own reviews
     """
 
 
+advise.add_command(prove)
 files = click.argument("failures", nargs=-1, required=True, type=click.Path(path_type=Path))
 
 

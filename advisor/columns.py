@@ -296,10 +296,15 @@ def _scores(row: Mapping[str, Any], names: Mapping[str, str], used: set[str]) ->
         if (key := names.get(_plain(name))) is not None:
             scores.setdefault(key, row[key])
             used.add(key)
+    return scores, said_by(scores)
+
+
+def said_by(scores: Mapping[str, Any]) -> bool | None:
+    """Whether a log's scores say passed (True), failed (False) or nothing (None)."""
     deciding = [_holds(value) for name, value in scores.items() if _plain(name) in map(_plain, DECIDING)]
     known = [said for said in deciding if said is not None]
     known = known or [said for said in map(_holds, scores.values()) if said is not None]
-    return scores, (all(known) if known else None)
+    return all(known) if known else None
 
 
 def _holds(value: Any) -> bool | None:

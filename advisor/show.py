@@ -32,6 +32,7 @@ from advisor.wording import (
 )
 
 if TYPE_CHECKING:
+    from advisor.comparison import Comparison
     from advisor.experiments import Experiment
     from advisor.plan import Plan
     from advisor.read import Log, Reading
@@ -268,3 +269,19 @@ def _say(console: Console, text: str, style: str = "", indent: int = 0, hang: in
 
 def _width(console: Console) -> int:
     return min(console.width, WIDEST)
+
+
+def show_comparison(console: Console, found: Comparison) -> None:
+    """The verdict of two files, the table, the cases that broke, and a sentence for who decides."""
+    console.print(Text(found.verdict, style=COLOURS[found.verdict]))
+    table = _table("", ">before", ">after", ">change, points (95 %)", ">p")
+    for row in found.lines():
+        table.add_row(*map(Text, row))
+    console.print(table, width=_width(console))
+    console.print()
+    turned = ", ".join(f"{len(names):,} {kind.replace('_', ' ')}" for kind, names in found.turned.items())
+    broken = [_clean(name, SHOWN) for name in found.turned["broken"][:NOTES]]
+    _say(console, turned + (f"; broken: {', '.join(broken)}" if broken else ""), hang=2)
+    _say(console, str(found.found["sentence"]))
+    for remark in found.remarks:
+        _say(console, remark, style="dim", hang=2)

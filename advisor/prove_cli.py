@@ -1,0 +1,71 @@
+"""The command `advise prove`: two files in, a verdict out, for people and for a CI server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from advisor.comparison import Comparison
+
+
+@click.command()
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+@click.option("--grader", "graders", multiple=True, metavar="TYPE[=VALUE]", help="Grade both logs by this; of several all must pass.")
+@click.option("--arms", nargs=2, metavar="BEFORE AFTER", help="Which arms, where files of scores hold several.")
+@click.option("--cluster", default="", metavar="FIELD", help="Cases that stand or fall together; none.  [near copies]")
+@click.option("--margin", default=5.0, show_default=True, type=click.FloatRange(0, 100, min_open=True, max_open=True),
+              help="Points that guard cases may lose.")  # fmt: skip
+@click.option(
+    "--replayed", is_flag=True, help="BEFORE is a replay of the untouched model, not the log that was cut."
+)
+@click.option("--json", "form", flag_value="json", help="All findings as JSON.")
+@click.option("--markdown", "form", flag_value="markdown", help="A comment for a pull request.")
+@click.option("--junit", "form", flag_value="junit", help="JUnit XML, a test a case.")
+@click.option("--fail-on", type=click.Choice(["worse", "unproven"]), help="Exit code 3: on harm, or unless improved.")
+def prove(
+    before: Path,
+    after: Path,
+    graders: tuple[str, ...],
+    arms: tuple[str, str] | None,
+    cluster: str,
+    margin: float,
+    replayed: bool,
+    form: str | None,
+    fail_on: str | None,
+) -> None:
+    """Whether AFTER is better than BEFORE on the same cases, and how sure that is.
+
+    Two logs of any format that is read, joined on id and graded by their own scores or by --grader; or two files of
+    scores (runs/NAME/scores.jsonl). A log of failures alone was chosen because they failed: replay the untouched model
+    on them first.
+    """
+    from advisor.comparison import compared
+    from advisor.grading import grader
+    from advisor.versus import versus
+
+    grade = grader(graders) if graders else None
+    joined = versus(before, after, grader=grade, arms=arms or None, cluster=cluster)
+    found = compared(str(before), str(after), joined, margin=margin / 100, replayed=replayed)
+    if form == "json":
+        click.echo(json.dumps(found.as_dict(), ensure_ascii=False))
+    elif form == "markdown":
+        click.echo(found.markdown(), nl=False)
+    elif form == "junit":
+        click.echo(found.junit(fail_on or ""), nl=False)
+    else:
+        _show(found)
+    if fail_on and found.stops(fail_on):
+        click.get_current_context().exit(3)
+
+
+def _show(found: Comparison) -> None:
+    from rich.console import Console
+
+    from advisor.show import show_comparison
+
+    show_comparison(Console(highlight=False), found)

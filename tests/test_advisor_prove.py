@@ -1,0 +1,199 @@
+"""`advise prove BEFORE AFTER`: what a user sees of two logs or two files of scores, and what a CI server does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner, Result
+
+from advisor.cli import advise
+
+WORDS = "harbour lamp copper window train glacier pepper violin kettle meadow anchor basalt".split()
+
+
+def question(n: int) -> str:
+    return f"What is the {WORDS[n % 12]} {WORDS[n * 5 % 11]} number {n * 37} {WORDS[n * 7 % 12]}?"
+
+
+def log(path: Path, passes: list[bool | None], **more: Any) -> Path:
+    """A log of cases q0, q1, ... that passed, failed, or say nothing."""
+    rows = []
+    for n, ok in enumerate(passes):
+        row: dict[str, Any] = {"id": f"q{n}", "prompt": question(n), "reference": f"code {n + 500}"}
+        row["output"] = f"It is code {n + 500}." if ok else "I think it is red."
+        rows.append(row | ({} if ok is None else {"passed": ok}) | {key: value(n) for key, value in more.items()})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(advise, ["prove", *map(str, arguments)])
+
+
+@pytest.fixture
+def better(tmp_path: Path) -> tuple[Path, Path]:
+    """40 cases: 10 pass before, 30 after; one of them broke."""
+    old = [n < 10 for n in range(40)]
+    new = [1 <= n < 31 for n in range(40)]
+    return log(tmp_path / "before.jsonl", old), log(tmp_path / "after.jsonl", new)
+
+
+def test_a_better_log_is_improved_with_table_sentence_and_what_broke(better: tuple[Path, Path]) -> None:
+    result = run(*better)
+    assert result.exit_code == 0
+    text = " ".join(result.output.split())
+    assert text.startswith("improved")
+    assert "all cases (40) 10 (25 %) 30 (75 %) +50 (" in text
+    assert "21 fixed, 1 broken, 9 still failing; broken: q0" in text
+    assert "30 of 40" in text and "held-out" not in text
+
+
+def test_the_json_is_whole_and_the_gate_lets_an_improvement_pass(better: tuple[Path, Path]) -> None:
+    result = run(*better, "--json", "--fail-on", "unproven")
+    assert result.exit_code == 0
+    found = json.loads(result.output)
+    assert found["verdict"] == "improved" and found["cases"]["broken"] == ["q0"]
+    assert found["findings"]["gain"]["n"] == 40 and found["unmatched"] == {"before_only": [], "after_only": []}
+
+
+@pytest.mark.parametrize(
+    ("after", "gate", "code", "verdict"),
+    [
+        (range(0, 12), "unproven", 3, "unproven"),
+        (range(0, 12), "worse", 0, "unproven"),
+        (range(30, 32), "worse", 3, "worse"),
+        (range(0, 38), "unproven", 0, "improved"),
+    ],
+)
+def test_exit_code_3_is_the_answer_no(tmp_path: Path, after: range, gate: str, code: int, verdict: str) -> None:
+    before = log(tmp_path / "before.jsonl", [n < 12 for n in range(40)])
+    result = run(before, log(tmp_path / "after.jsonl", [n in after for n in range(40)]), "--fail-on", gate, "--json")
+    assert (json.loads(result.output)["verdict"], result.exit_code) == (verdict, code)
+
+
+def test_failures_that_were_chosen_as_such_prove_nothing_without_a_replay(tmp_path: Path) -> None:
+    before = log(tmp_path / "failures.jsonl", [False] * 40)
+    after = log(tmp_path / "after.jsonl", [n % 2 == 0 for n in range(40)])
+    text = " ".join(run(before, after).output.split())
+    assert text.startswith("unproven") and "chosen because they failed" in text and "--replayed" in text
+    assert run(before, after, "--replayed").output.startswith("improved")
+
+
+def test_a_grader_grades_both_logs_and_rows_without_scores_ask_for_one(tmp_path: Path) -> None:
+    before, after = log(tmp_path / "b.jsonl", [None] * 30), log(tmp_path / "a.jsonl", [None] * 30)
+    asked = run(before, after)
+    assert asked.exit_code == 1 and "60 rows say neither passed nor failed" in asked.output
+    assert "--grader contains-any" in asked.output
+    rows = [json.loads(line) for line in after.read_text().splitlines()]
+    for n, row in enumerate(rows):
+        row["output"] = f"The answer is code {n + 500}" if n < 20 else "no idea"
+        del row["reference"]  # it is taken from the other log
+    after.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = json.loads(run(before, after, "--grader", "contains-any", "--replayed", "--json").output)
+    assert (found["findings"]["gain"]["control_passed"], found["findings"]["gain"]["treated_passed"]) == (0, 20)
+    both = run(before, after, "--grader", "contains-any", "--grader", "max-words=2", "--replayed", "--json")
+    assert json.loads(both.output)["findings"]["gain"]["treated_passed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("grader", "says"),
+    [("contain", "'contain'; allowed: checks, "), ("max-words=two", "whole number"), ("json-schema", "schema")],
+)
+def test_a_grader_that_cannot_be_is_told_in_one_line(better: tuple[Path, Path], grader: str, says: str) -> None:
+    result = run(*better, "--grader", grader)
+    assert result.exit_code == 2 and says in result.output and "Traceback" not in result.output
+
+
+def test_unmatched_ids_are_counted_and_further_rows_of_an_id_are_samples(tmp_path: Path) -> None:
+    before = log(tmp_path / "b.jsonl", [n < 5 for n in range(30)])
+    after = log(tmp_path / "a.jsonl", [n < 20 for n in range(25)])
+    # two more samples of q24, which both pass: the majority counts
+    extra = {"id": "q24", "prompt": question(24), "output": "code 524", "passed": True}
+    after.write_text(after.read_text() + (json.dumps(extra) + "\n") * 2)
+    found = json.loads(run(before, after, "--json").output)
+    assert found["unmatched"]["before_only"] == [f"q{n}" for n in range(25, 30)]
+    assert found["findings"]["gain"]["n"] == 25 and "q24" in found["cases"]["fixed"]
+    assert any("5 cases before only" in line for line in found["remarks"])
+
+
+def test_logs_without_ids_are_joined_on_the_prompt(tmp_path: Path) -> None:
+    paths = []
+    for name, right in (("b", 3), ("a", 27)):
+        path = tmp_path / f"{name}.jsonl"
+        rows = [{"prompt": question(n), "output": "x", "passed": n < right} for n in range(30)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in (rows if name == "b" else rows[::-1])))
+        paths.append(path)
+    found = json.loads(run(*paths, "--json").output)
+    assert found["verdict"] == "improved" and found["findings"]["gain"]["n"] == 30
+    assert "the files share no id: joined on the prompt" in found["remarks"]
+
+
+def test_two_files_of_scores_by_arm(tmp_path: Path) -> None:
+    rows = [
+        {"id": f"{part}{n}", "arm": arm, "split": part, "sample": 0, "passed": passed}
+        for part, n_cases in (("gain", 40), ("guard", 120))
+        for n in range(n_cases)
+        for arm, passed in (("control", part == "guard"), ("rag", part == "guard" or n < 30), ("lora", part == "gain"))
+    ]
+    path = tmp_path / "scores.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    several = run(path, path)
+    assert several.exit_code == 2 and "control, rag, lora" in several.output and "--arms" in several.output
+    assert json.loads(run(path, path, "--arms", "control", "rag", "--json").output)["verdict"] == "improved"
+    harmed = run(path, path, "--arms", "control", "lora", "--fail-on", "worse")
+    assert harmed.exit_code == 3 and harmed.output.startswith("worse")
+    assert run(path, path, "--arms", "control", "none").exit_code == 2
+
+
+def test_markdown_and_junit_hold_hostile_ids_harmless(tmp_path: Path) -> None:
+    evil = '<img src=x onerror="alert(1)"> | `code` @everyone \x1b[31m sk-ant-api03-' + "A" * 40
+
+    def name(n: int) -> str:
+        return f"{evil} {n}" if n == 0 else f"q{n}"
+
+    before = log(tmp_path / "b.jsonl", [n < 10 for n in range(30)], id=name)
+    after = log(tmp_path / "a.jsonl", [0 < n < 25 for n in range(30)], id=name)
+    comment = run(before, after, "--markdown").output
+    assert comment.startswith("### formfacts: improved\n") and "| all cases (30) | 10 (33 %) | 24 (80 %) |" in comment
+    assert "<img" not in comment and "\x1b" not in comment and "sk-ant" not in comment and "@everyone" not in comment
+    assert "<details><summary>1 broken</summary>" in comment
+    suite = ElementTree.fromstring(run(before, after, "--junit").output)
+    assert (suite.get("tests"), suite.get("failures")) == ("31", "6")
+    kinds = [failure.get("type") for failure in suite.iter("failure")]
+    assert kinds.count("broken") == 1 and kinds.count("still failing") == 5
+    verdict = [test for test in suite.iter("testcase") if test.get("classname") == "proof"]
+    assert [test.get("name") for test in verdict] == ["verdict: improved"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says", "code"),
+    [
+        ("", '{"prompt": "p", "output": "o", "passed": true}\n', "is empty", 1),
+        ("{broken\n", '{"prompt": "p", "output": "o"}\n', "none of its 1 rows can be used", 1),
+        ('{"id": "a", "arm": "x", "passed": true}\n', '{"prompt": "p", "output": "o"}\n', "two of a kind", 2),
+        ('{"id": "a", "arm": "x", "passed": true}\n{"id": "b"}\n', '{"id": "a", "arm": "x", "passed": 1}\n', ":2`", 1),
+        (
+            '{"id": 1, "prompt": "one", "output": "o", "passed": true}\n',
+            '{"id": 2, "prompt": "two", "output": "o", "passed": true}\n',
+            "no case is in both files",
+            1,
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_compared_is_told_in_one_line(
+    tmp_path: Path, old: str, new: str, says: str, code: int
+) -> None:
+    (tmp_path / "b.jsonl").write_text(old)
+    (tmp_path / "a.jsonl").write_text(new)
+    result = run(tmp_path / "b.jsonl", tmp_path / "a.jsonl")
+    assert result.exit_code == code and says in result.output
+    assert len(result.output.strip().splitlines()) == 1 and "Traceback" not in result.output
+
+
+def test_missing_files_are_told(tmp_path: Path) -> None:
+    result = run(tmp_path / "none.jsonl", tmp_path / "none.jsonl")
+    assert result.exit_code == 1 and "cannot be opened" in result.output
