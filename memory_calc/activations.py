@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from memory_calc.job import DTYPE_BYTES, Job
-from memory_calc.shapes import Linear, ModelShape
-from memory_calc.terms import adapter_params, master_in_fp32, targeted
+from memory_calc.shapes import Matrices, ModelShape
+from memory_calc.terms import master_in_fp32, targeted
 
 
 class Precision(NamedTuple):
@@ -47,7 +47,7 @@ def mlp_width(shape: ModelShape) -> float:
     return shape.ffn * shape.experts_per_token + shape.shared_ffn if shape.experts else shape.ffn
 
 
-def _adapter_inputs(shape: ModelShape, job: Job, inner: int, chosen: tuple[Linear, ...]) -> float:
+def _adapter_inputs(shape: ModelShape, job: Job, inner: int, chosen: Matrices) -> float:
     """Bytes a token that adapters on the chosen matrices keep beyond what the frozen layer keeps: their inputs.
 
     An adapter of another dtype than its input makes a copy of its own (peft tuners/lora/layer.py
@@ -55,15 +55,23 @@ def _adapter_inputs(shape: ModelShape, job: Job, inner: int, chosen: tuple[Linea
     what its neighbours keep. The rank-wide result between the two matrices is kept too. DoRA scales the frozen
     matrix's result and the adapter's, and keeps both for the scale's gradient (peft tuners/lora/dora.py; counted).
     """
+    if not chosen:
+        return 0
     adapter = 2 if job.autocast else DTYPE_BYTES[job.adapter_dtype]
     experts = max(1, shape.experts_per_token)
-    scaled = (inner + adapter) * job.use_dora
-    narrow = sum((adapter * job.rank + scaled * linear.d_out) * min(linear.copies, experts) for linear in chosen)
+    inputs = results = narrow = 0
+    for _, d_in, d_out, _, copies in chosen:
+        used = min(copies, experts)
+        inputs += used * d_in
+        results += used * d_out
+        narrow += used * job.rank
+    kept = adapter * narrow + (inner + adapter) * results * job.use_dora
     if DTYPE_BYTES[job.adapter_dtype] != inner:
-        return narrow + adapter * sum(linear.d_in * min(linear.copies, experts) for linear in chosen)
-    from_stream = any(linear.d_in == shape.hidden and linear.name not in OUTWARD for linear in chosen)
+        return kept + adapter * inputs
     # the output projection's input is the attention's result, which is kept anyway
-    return narrow + inner * (shape.hidden * from_stream + mlp_width(shape) * any("down" in c.name for c in chosen))
+    from_stream = any(each.d_in == shape.hidden and each.name not in OUTWARD for each in chosen)
+    into_down = any("down" in each.name for each in chosen)
+    return kept + inner * (shape.hidden * from_stream + mlp_width(shape) * into_down)
 
 
 OUTWARD = ("o_proj", "c_proj")
@@ -76,12 +84,14 @@ ONE_INPUT = ("gpt_neox", "falcon")  # both halves of a layer norm the same input
 TODAY = ("hf", "hf-kept", "liger-ce", "fused-linear-ce", "chunked-nll")  # losses on the model code of transformers 5
 
 
-def _normalised(shape: ModelShape, inner: int) -> int:
+def _normalised(shape: ModelShape, job: Job, flow: Precision) -> int:
     """Bytes an element of what a trained norm keeps before its weight: 4 where that is multiplied in float32."""
-    return 4 if shape.model_type.startswith(FLOAT_WEIGHT) else inner
+    if job.method != "full":
+        return 0
+    return 4 if shape.model_type.startswith(FLOAT_WEIGHT) else flow.inner
 
 
-def norm_saved_bytes(shape: ModelShape, job: Job) -> float:
+def norm_saved_bytes(shape: ModelShape, job: Job, flow: Precision) -> float:
     """Bytes a token that one norm of the hidden size keeps: its float32 input, and where trained its result as well.
 
     RMSNorm is written out in Python: 4H, and a H before the weight where that is trained (4H in Gemma and others).
@@ -90,12 +100,12 @@ def norm_saved_bytes(shape: ModelShape, job: Job) -> float:
     alone too (unsloth kernels/rms_layernorm.py, liger_kernel ops/rms_norm.py).
     """
     if shape.norm_bias or job.kernels == "fused":
-        return (4 if shape.norm_bias and job.autocast else precision(shape, job).residual) * shape.hidden
+        return (4 if shape.norm_bias and job.autocast else flow.residual) * shape.hidden
     float_input = 8 if shape.model_type.startswith("cohere") else 4
-    return (float_input + _normalised(shape, precision(shape, job).inner) * (job.method == "full")) * shape.hidden
+    return (float_input + _normalised(shape, job, flow)) * shape.hidden
 
 
-def repeated_bytes(shape: ModelShape, job: Job) -> float:
+def repeated_bytes(shape: ModelShape, job: Job, flow: Precision) -> float:
     """Bytes a token of keys and values that are kept in more than one form or for every query head.
 
     transformers <= 4.48 with sdpa copies both for every query head and keeps the rotated and the contiguous form
@@ -107,13 +117,13 @@ def repeated_bytes(shape: ModelShape, job: Job) -> float:
     q, k, grouped = shape.q_dim, shape.kv_dim, shape.kv_heads != shape.heads
     litgpt = job.loss in ("chunked", "litgpt-full")
     if grouped and job.loss == "hf-legacy" and job.attention == "sdpa":
-        return precision(shape, job).inner * (3 * q - k)
+        return flow.inner * (3 * q - k)
     if grouped and (litgpt or job.loss == "chunked-8"):
-        return precision(shape, job).inner * (2 * q - 2 * k)
-    return precision(shape, job).inner * (q + k) * (shape.fused_qkv and not shape.positions or litgpt)
+        return flow.inner * (2 * q - 2 * k)
+    return flow.inner * (q + k) * (shape.fused_qkv and not shape.positions or litgpt)
 
 
-def windowed_bytes(shape: ModelShape, job: Job) -> float:
+def windowed_bytes(shape: ModelShape, job: Job, flow: Precision) -> float:
     """Bytes a token and layer, over all layers, that sdpa keeps more where the sequence fills the sliding window.
 
     Below the window the causal flag does; from it on transformers makes a mask (masking_utils.py
@@ -121,13 +131,14 @@ def windowed_bytes(shape: ModelShape, job: Job) -> float:
     sdpa_attention.py `use_gqa_in_sdpa`): 2Q - 2K, a view where there is one key head; the mask is kept as one value a
     pair of tokens.
     """
-    masked = job.attention == "sdpa" and job.loss in TODAY and 0 < shape.window_tokens <= job.seq_tokens
+    if job.attention != "sdpa" or job.loss not in TODAY or not 0 < shape.window_tokens <= job.seq_tokens:
+        return 0
     copies = (2 * shape.q_dim - 2 * shape.kv_dim) * (shape.kv_heads > 1)
     share = shape.window_layers / shape.layers
-    return precision(shape, job).inner * (copies + job.seq_tokens) * share * masked
+    return flow.inner * (copies + job.seq_tokens) * share
 
 
-def attention_saved_bytes(shape: ModelShape, job: Job) -> float:
+def attention_saved_bytes(shape: ModelShape, job: Job, flow: Precision) -> float:
     """Bytes a token that the attention half of a layer keeps for backward: norm, q, k, v, result, scores.
 
     With a = bytes of inner values, H hidden, Q and K query and key width: the norm + a (2Q + 2K), and a H more where
@@ -138,24 +149,22 @@ def attention_saved_bytes(shape: ModelShape, job: Job) -> float:
     result's, and the latents beside their float32 norms (transformers modeling_deepseek_v3.py). Counted on transformers
     5.23, to 0.5 % (docs/memcalc.md).
     """
-    a, h, q, k = precision(shape, job).inner, shape.hidden, shape.q_dim, shape.kv_dim
-    kept = norm_saved_bytes(shape, job) + repeated_bytes(shape, job) + windowed_bytes(shape, job)
+    a, h, q, k = flow.inner, shape.hidden, shape.q_dim, shape.kv_dim
+    kept = norm_saved_bytes(shape, job, flow) + repeated_bytes(shape, job, flow) + windowed_bytes(shape, job, flow)
     if shape.kv_latent:
         kept += a * 2 * (q + shape.out_dim) + (a + 4) * (shape.q_latent + shape.kv_latent)
     else:
-        normed = 4 + _normalised(shape, a) * (job.method == "full")
-        kept += a * (2 * q + 2 * k) + normed * (q + k) * shape.qk_norm
+        kept += a * (2 * q + 2 * k) + (4 + _normalised(shape, job, flow)) * (q + k) * shape.qk_norm
     if job.attention == "eager":
         kept += shape.heads * job.seq_tokens * ((4 if a == 4 else 6) + a * (shape.model_type == "gemma2"))
     else:
         kept += 4 * shape.heads
     if job.method == "full":
         return kept + a * h + a * q * (shape.model_type in JOINED_QUERY or job.loss in ("chunked", "litgpt-full"))
-    chosen = tuple(linear for linear in targeted(shape, job.targets) if linear in shape.attention_linears())
-    return kept + _adapter_inputs(shape, job, a, chosen)
+    return kept + _adapter_inputs(shape, job, a, targeted(shape, job.targets).attention)
 
 
-def mlp_saved_bytes(shape: ModelShape, job: Job) -> float:
+def mlp_saved_bytes(shape: ModelShape, job: Job, flow: Precision) -> float:
     """Bytes a token that the feed-forward half keeps: norm, gate, its activation, up, and their product.
 
     The norms + a 4I trained, a 3I frozen (a frozen matrix keeps no input), two I less without a gate; a H more where
@@ -166,36 +175,27 @@ def mlp_saved_bytes(shape: ModelShape, job: Job) -> float:
     autocast, whose pow is in float32 (a float copy of the input, tanh, 1 + tanh). The second norm of the same input
     (ONE_INPUT) keeps that one again only where autocast makes a float copy of it.
     """
-    a, h, i = precision(shape, job).inner, shape.hidden, mlp_width(shape)
+    a, h, i = flow.inner, shape.hidden, mlp_width(shape)
     written_out = (12 if job.autocast else 3 * a) * (shape.model_type in WRITTEN_OUT_GELU)
     norms = shape.norms_per_layer - 1
     if shape.model_type in ONE_INPUT and not job.autocast:
         norms = 0
-    kept = norm_saved_bytes(shape, job) * norms + (a * (3 if shape.gated else 1) + written_out) * i
+    kept = norm_saved_bytes(shape, job, flow) * norms + (a * (3 if shape.gated else 1) + written_out) * i
     kept += a * shape.experts_per_token * h * (2 if job.method == "full" else 1) + 4 * shape.experts
     if job.method == "full":
         return kept + a * (i + h * (shape.norms_per_layer > 1))
-    return kept + _adapter_inputs(shape, job, a, _mlp_targets(shape, job))
+    return kept + _adapter_inputs(shape, job, a, targeted(shape, job.targets).mlp)
 
 
-def _mlp_targets(shape: ModelShape, job: Job) -> tuple[Linear, ...]:
-    return tuple(linear for linear in targeted(shape, job.targets) if linear in shape.mlp_linears())
-
-
-def saved_layer_bytes(shape: ModelShape, job: Job) -> float:
-    """Bytes a token that one layer keeps for its backward pass without checkpointing: its two halves."""
-    return attention_saved_bytes(shape, job) + mlp_saved_bytes(shape, job)
-
-
-def checkpoint_bytes(shape: ModelShape, job: Job) -> int:
+def checkpoint_bytes(shape: ModelShape, job: Job, flow: Precision) -> int:
     """Bytes that gradient checkpointing keeps: tokens x layers x hidden x bytes of the residual stream.
 
     Korthikanti et al. 2205.05198, table 2 (full recompute).
     """
-    return job.tokens * shape.layers * shape.hidden * precision(shape, job).residual
+    return job.tokens * shape.layers * shape.hidden * flow.residual
 
 
-def fsdp_kept_bytes(shape: ModelShape, job: Job) -> int:
+def fsdp_kept_bytes(shape: ModelShape, job: Job, flow: Precision) -> int:
     """Bytes that FSDP with adapters holds in the layers' backward: one more 2-byte stream a layer.
 
     Measured, not derived: 31 runs of fms-acceleration on 2 and 4 GPUs grow by 2 x tokens x layers x hidden x 2 B
@@ -203,28 +203,28 @@ def fsdp_kept_bytes(shape: ModelShape, job: Job) -> int:
     """
     if job.sharding != "fsdp" or job.method == "full" or job.n_gpus == 1 or not job.gradient_checkpointing:
         return 0
-    return job.tokens * shape.layers * shape.hidden * (4 - precision(shape, job).residual)
+    return job.tokens * shape.layers * shape.hidden * (4 - flow.residual)
 
 
-def saved_bytes(shape: ModelShape, job: Job) -> int:
-    """Bytes of all that forward keeps in the layers: checkpoints, or every layer's saved values."""
-    if job.gradient_checkpointing:
-        return checkpoint_bytes(shape, job)
-    return int(job.tokens * shape.layers * saved_layer_bytes(shape, job)) + adapter_casts_bytes(shape, job)
+def saved_bytes(shape: ModelShape, job: Job, layer_saved: float, trained: int) -> int:
+    """Bytes of all that forward keeps in the layers without checkpointing: tokens x layers x a layer's saved values."""
+    return int(job.tokens * shape.layers * layer_saved) + adapter_casts_bytes(job, trained)
 
 
-def adapter_casts_bytes(shape: ModelShape, job: Job) -> int:
+def adapter_casts_bytes(job: Job, trained: int) -> int:
     """Bytes of the 2-byte copies that autocast makes of float32 adapters and backward needs: 2 x their parameters.
 
     torch.amp casts a weight once a forward pass (aten autocast_mode.cpp cached_cast); under checkpointing the copies go
     with the pass.
     """
-    if job.method == "full" or not job.autocast or job.adapter_dtype != "float32" or job.gradient_checkpointing:
+    if job.method == "full" or not job.autocast or job.adapter_dtype != "float32":
         return 0
-    return 2 * adapter_params(shape, job)
+    return 2 * trained
 
 
-def layer_workspace_bytes(shape: ModelShape, job: Job) -> int:
+def layer_workspace_bytes(
+    shape: ModelShape, job: Job, flow: Precision, attention_saved: float, layer_saved: float
+) -> int:
     """Bytes one layer takes in backward beyond what forward kept: the larger of its two moments.
 
     Feed-forward moment: the layer's saved values (made again under checkpointing) and the gradients on their way.
@@ -233,15 +233,15 @@ def layer_workspace_bytes(shape: ModelShape, job: Job) -> int:
     norm). Counted with a storage tracker on transformers 5.23 (docs/memcalc.md); eager: 14 B a score measured on T4.
     DoRA's moment: the layer is made again, the last of its matrices is normed (dora_matrix_bytes).
     """
-    a, h = precision(shape, job).inner, shape.hidden
-    stream = h * (precision(shape, job).residual - a) * 5 if a == 2 else 0
-    flow = a * flowing_elements(shape, job) + stream
+    a, h = flow.inner, shape.hidden
+    stream = h * (flow.residual - a) * 5 if a == 2 else 0
+    gradients = a * flowing_elements(shape, job, flow) + stream
     scores = shape.heads * job.seq_tokens * (12 if a == 4 else 8) if job.attention == "eager" else 0
     if not job.gradient_checkpointing:
-        return max(int(job.tokens * max(20 * h, flow - a * h, scores)), dora_matrix_bytes(shape, job))
-    mlp_moment = saved_layer_bytes(shape, job) + flow
-    attention_moment = attention_saved_bytes(shape, job) + a * 5 * h + stream + scores
-    dora_moment = job.tokens * saved_layer_bytes(shape, job) + dora_matrix_bytes(shape, job)
+        return max(int(job.tokens * max(20 * h, gradients - a * h, scores)), dora_matrix_bytes(shape, job))
+    mlp_moment = layer_saved + gradients
+    attention_moment = attention_saved + a * 5 * h + stream + scores
+    dora_moment = job.tokens * layer_saved + dora_matrix_bytes(shape, job)
     return int(max(job.tokens * max(mlp_moment, attention_moment), dora_moment))
 
 
@@ -254,10 +254,10 @@ def dora_matrix_bytes(shape: ModelShape, job: Job) -> int:
     if not job.use_dora or job.method == "full":
         return 0
     each = DTYPE_BYTES[job.adapter_dtype]
-    return each * max(c.d_in * c.d_in + 4 * c.d_in * c.d_out for c in targeted(shape, job.targets))
+    return each * max(c.d_in * c.d_in + 4 * c.d_in * c.d_out for c in targeted(shape, job.targets).matrices)
 
 
-def flowing_elements(shape: ModelShape, job: Job) -> float:
+def flowing_elements(shape: ModelShape, job: Job, flow: Precision) -> float:
     """Elements a token of the gradients at the widest moment of the feed-forward part.
 
     2I + H/2 trained; 3I + 1.3H under a frozen one, whose saved values wait for all three gradients; with adapters on
@@ -269,9 +269,9 @@ def flowing_elements(shape: ModelShape, job: Job) -> float:
         i *= shape.experts_per_token / shape.experts / max(1, shape.experts_per_token)
     if job.method == "full":
         return 2 * i + 0.5 * h
-    if not _mlp_targets(shape, job):
+    if not targeted(shape, job.targets).mlp:
         return 3 * i + 1.3 * h
-    same = job.autocast or DTYPE_BYTES[job.adapter_dtype] == precision(shape, job).inner
+    same = job.autocast or DTYPE_BYTES[job.adapter_dtype] == flow.inner
     return 2 * i + (1.3 if same else 6.3) * h
 
 
@@ -282,5 +282,5 @@ def dequantized_bytes(shape: ModelShape, job: Job) -> int:
     """
     if job.quantization == "none":
         return 0
-    largest = max(linear.d_in * linear.d_out for linear in shape.linears())
+    largest = max([linear.d_in * linear.d_out for linear in shape.linears()])
     return largest * DTYPE_BYTES[job.dtype]

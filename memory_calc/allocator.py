@@ -42,7 +42,7 @@ VARIED_TOKENS, VARIED_POWER = 2048, 0.6
 
 # CUDA context, libraries' code and what the driver keeps. T4: 140.9 MiB (fitcheck-llm, torch 2.10-2.14, read beside
 # torch's own counters); A100: 0.47 GiB with lazy loading (torch 2.1.1); H100 and newer taken as the A100's.
-CONTEXT_BYTES = {"T4": 141 * MIB, "": 480 * MIB}
+T4_CONTEXT_BYTES, CONTEXT_BYTES = 141 * MIB, 480 * MIB
 # NCCL's buffers after the first collective: 0.55 -> 2.00 GiB on an A100 (torch 2.1)
 NCCL_BYTES = 1500 * MIB
 
@@ -96,7 +96,7 @@ def outside_bytes(job: Job) -> int:
     """Bytes of the process that no tensor holds: the context (and NCCL's buffers), or the interpreter on a CPU."""
     if job.device == "cpu":
         return CPU_RESIDENT_BYTES
-    context = next((size for name, size in CONTEXT_BYTES.items() if name and name in job.gpu), CONTEXT_BYTES[""])
+    context = T4_CONTEXT_BYTES if "T4" in job.gpu else CONTEXT_BYTES
     return context + (NCCL_BYTES if job.n_gpus > 1 else 0)
 
 

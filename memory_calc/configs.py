@@ -18,13 +18,16 @@ from memory_calc.shapes import ModelShape
 
 def _first(config: Mapping[str, Any], *keys: str) -> Any:
     for key in keys:
-        if config.get(key) is not None:
-            return config[key]
+        value = config.get(key)
+        if value is not None:
+            return value
     return None
 
 
 def _whole(config: Mapping[str, Any], where: str, *keys: str, default: int | None = None) -> int:
     value = _first(config, *keys)
+    if type(value) is int and value > 0:
+        return value
     if value is None:
         if default is None:
             raise MemcalcError(
@@ -94,7 +97,7 @@ def _window(config: Mapping[str, Any], layers: int, pattern: int) -> tuple[int, 
     return (tokens, windowed) if windowed else (0, 0)
 
 
-def _latent(config: Mapping[str, Any], where: str) -> dict[str, int]:
+def _latent(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Fields of multi-head latent attention; a head of q and k is its plain and its rotary part."""
     rope = _whole(config, where, "qk_rope_head_dim")
     return {
@@ -106,7 +109,7 @@ def _latent(config: Mapping[str, Any], where: str) -> dict[str, int]:
     }
 
 
-def _mixture(config: Mapping[str, Any], where: str, words: Mapping[str, int], layers: int, ffn: int) -> dict[str, int]:
+def _mixture(config: Mapping[str, Any], where: str, words: Mapping[str, int], layers: int, ffn: int) -> dict[str, Any]:
     """Fields of a mixture of experts; where a list gives a number a layer (HunYuan), its largest counts."""
     config = {
         key: max(value) if key in PER_LAYER and isinstance(value, list) else value for key, value in config.items()
@@ -149,7 +152,7 @@ def _norms(config: Mapping[str, Any], usual: int) -> int:
     return 2 if kind == "hyperclovax" and not config.get("use_post_norm") else usual
 
 
-def _known_family(kind: str, where: str) -> dict[str, int]:
+def _known_family(kind: str, where: str) -> Mapping[str, int]:
     words = family(kind)
     if words is not None:
         return words
@@ -178,15 +181,18 @@ def from_config(config: Mapping[str, Any], where: str = "config") -> ModelShape:
 
 
 def _described(config: Mapping[str, Any], where: str) -> ModelShape:
-    left_out = tuple(key for key in NOT_COUNTED if config.get(key))
-    if isinstance(config.get("text_config"), Mapping):
-        text = config["text_config"]
+    left_out = tuple([key for key in NOT_COUNTED if config.get(key)])
+    text = config.get("text_config")
+    if text and isinstance(text, Mapping):
         outer = {key: config[key] for key in ("tie_word_embeddings",) if key in config}  # the whole model's word counts
         config = {**config, **TEXT_DEFAULTS.get(str(text.get("model_type")), {}), **text, **outer}
     kind = str(config.get("model_type") or "llama")
     words = _known_family(kind, where)
-    config = {**DEFAULTS.get(kind, {}), **config}
-    hidden, heads, layers = (_whole(config, where, *KEYS[name]) for name in ("hidden", "heads", "layers"))
+    if kind in DEFAULTS:
+        config = {**DEFAULTS[kind], **config}
+    hidden = _whole(config, where, *KEYS["hidden"])
+    heads = _whole(config, where, *KEYS["heads"])
+    layers = _whole(config, where, *KEYS["layers"])
     wide = int(config.get("expansion_ratio") or words.get("ffn", 0)) * hidden
     ffn = _whole(config, where, *KEYS["ffn"], *(("moe_intermediate_size",) if "moe" in words else ()),
                  default=wide or None)  # fmt: skip
@@ -196,21 +202,17 @@ def _described(config: Mapping[str, Any], where: str) -> ModelShape:
         raise MemcalcError(
             where, "`word_embed_proj_dim` is not hidden_size", allowed="the same (OPT-350m is not counted)"
         )
-    bias = bool(_first(config, *KEYS["bias"]) if _first(config, *KEYS["bias"]) is not None else "qkv" in words)
+    said = _first(config, *KEYS["bias"])
+    bias = "qkv" in words if said is None else bool(said)
     mlp_bias = _first(config, "mlp_bias", "use_bias", "bias") if "mlp" in words else config.get("mlp_bias")
     optional = "qk?" in words or "qk-wide?" in words
     window_tokens, window_layers = _window(config, layers, words.get("window", 0))
-    fields: dict[str, Any] = {
-        "kv_heads": _key_heads(config, where, heads),
-        "head_dim": _whole(config, where, *KEYS["head_dim"], default=max(1, hidden // heads)),
-        "ffn": ffn,
-        **(_latent(config, where) if "latent" in words else {}),
-        **(_mixture(config, where, words, layers, ffn) if "moe" in words else {}),
-    }
     positions = words.get("positions", -1)
-    return ModelShape(
+    shape = ModelShape(
         name=str(config.get("_name_or_path") or where),
-        layers=layers, hidden=hidden, heads=heads, **fields,
+        layers=layers, hidden=hidden, ffn=ffn, heads=heads,
+        kv_heads=_key_heads(config, where, heads),
+        head_dim=_whole(config, where, *KEYS["head_dim"], default=max(1, hidden // heads)),
         vocab=_whole(config, where, *KEYS["vocab"]),
         tied=bool(config.get("tie_word_embeddings", "tied" in words)),
         model_type=kind,
@@ -235,6 +237,11 @@ def _described(config: Mapping[str, Any], where: str) -> ModelShape:
         left_out=left_out,
         source=where,
     )  # fmt: skip
+    if "latent" in words:
+        shape = replace(shape, **_latent(config, where))
+    if "moe" in words:
+        shape = replace(shape, **_mixture(config, where, words, layers, ffn))
+    return shape
 
 
 def _read_config(path: Path) -> ModelShape:

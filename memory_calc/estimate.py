@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from operator import itemgetter
+from typing import NamedTuple
 
 from memory_calc.activations import (
+    attention_saved_bytes,
+    checkpoint_bytes,
     dequantized_bytes,
     fsdp_kept_bytes,
     layer_workspace_bytes,
+    mlp_saved_bytes,
     precision,
     saved_bytes,
 )
@@ -40,8 +44,7 @@ __all__ = ["Bytes", "Estimate", "Job", "estimate", "estimate_params"]
 CUBLAS_BYTES = 8_519_680  # the workspace cuBLAS takes at its first product (torch CUDA semantics: 8.125 MiB)
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """What a job takes: three peaks in bytes, the phases behind them, the terms, and the textbook's view."""
 
     allocated: Bytes
@@ -85,38 +88,44 @@ class Estimate:
 def terms_of(shape: ModelShape, job: Job) -> dict[str, int]:
     """Every term in bytes, for one device; see the function of each for formula and source."""
     parts = shards(job)
-    width = precision(shape, job)
+    flow = precision(shape, job)
+    trained = trainable_params(shape, job)
+    attention_saved = attention_saved_bytes(shape, job, flow)
+    layer_saved = attention_saved + mlp_saved_bytes(shape, job, flow)
+    checkpointed = job.gradient_checkpointing
+    saved = checkpoint_bytes(shape, job, flow) if checkpointed else saved_bytes(shape, job, layer_saved, trained)
     t, h = job.tokens, shape.hidden
     # whole gradients before they are reduced: in the compute dtype under FSDP
     whole = DTYPE_BYTES[job.dtype] if job.sharding == "fsdp" else trainable_bytes_each(job)
     head_grad = shape.vocab * h * whole if job.method == "full" else 0
-    layer_grad = whole * (shape.n_layer if job.method == "full" else trainable_params(shape, job) // shape.layers)
+    layer_grad = whole * (shape.n_layer if job.method == "full" else trained // shape.layers)
     # reduced gradients leave the device at once where the step is made on the host, or are used up in backward
     leave = job.optimizer_in_backward or (job.offload and job.sharding in ("zero2", "zero3", "fsdp"))
-    gradients = 0 if leave else gradients_bytes(shape, job) // parts.gradients
-    states = 0 if job.offload else optimizer_bytes(shape, job) // parts.states - paged_bytes(shape, job)
+    gradients = 0 if leave else gradients_bytes(job, trained) // parts.gradients
+    states = 0 if job.offload else optimizer_bytes(job, trained) // parts.states - paged_bytes(shape, job, trained)
+    gathered = gathered_bytes(shape, job)
     return {
         "weights": 0 if weights_on_host(job) else weights_bytes(shape, job) // parts.weights,
-        "adapters": 0 if weights_on_host(job) else adapter_bytes(shape, job) // parts.weights,
+        "adapters": 0 if weights_on_host(job) else adapter_bytes(job, trained) // parts.weights,
         "optimizer states": states,
-        "communication buckets": bucket_bytes(shape, job),
+        "communication buckets": bucket_bytes(job, trained),
         "gradients": gradients,
         "gradients kept": gradients if job.accumulation > 1 else 0,
         "gradients of head": head_grad,
         "gradients of one layer": layer_grad,
-        "gathered parameters": gathered_bytes(shape, job),
-        "gathered layer": gathered_layer_bytes(shape, job),
-        "saved activations": saved_bytes(shape, job),
-        "layer workspace": layer_workspace_bytes(shape, job),
-        "final norm": t * h * (4 + width.residual),
-        "logits in forward": logits_bytes(shape, job, width.logits, backward=False),
-        "logits in backward": logits_bytes(shape, job, width.logits, backward=True),
-        "logits kept": t * shape.vocab * width.logits if job.loss == "hf-kept" else 0,
-        "kept by fsdp": fsdp_kept_bytes(shape, job),
+        "gathered parameters": gathered,
+        "gathered layer": gathered_layer_bytes(shape, job, gathered),
+        "saved activations": saved,
+        "layer workspace": layer_workspace_bytes(shape, job, flow, attention_saved, layer_saved),
+        "final norm": t * h * (4 + flow.residual),
+        "logits in forward": logits_bytes(shape, job, flow.logits, backward=False),
+        "logits in backward": logits_bytes(shape, job, flow.logits, backward=True),
+        "logits kept": t * shape.vocab * flow.logits if job.loss == "hf-kept" else 0,
+        "kept by fsdp": fsdp_kept_bytes(shape, job, flow),
         "loss chunk": chunk_bytes(job.loss, t, shape.vocab, h),
         "head cast": head_cast_bytes(shape, job),
         "dequantised matrix": dequantized_bytes(shape, job),
-        "optimizer temporaries": step_temporary_bytes(shape, job) // parts.states,
+        "optimizer temporaries": step_temporary_bytes(shape, job, trained) // parts.states,
         "largest tensor in loading": shape.vocab * h * DTYPE_BYTES[job.dtype],
         "cublas workspace": CUBLAS_BYTES if job.device == "cuda" else 0,
     }
@@ -124,7 +133,6 @@ def terms_of(shape: ModelShape, job: Job) -> dict[str, int]:
 
 STATES = ("weights", "adapters", "optimizer states", "communication buckets", "cublas workspace")
 RUNNING = (*STATES, "gathered parameters", "saved activations", "head cast")
-PASSES = ("forward and loss", "backward of head", "backward of one layer")
 PHASES: dict[str, tuple[str, ...]] = {
     "load": ("weights", "largest tensor in loading"),
     "forward and loss": (*RUNNING, "gradients kept", "final norm", "logits in forward", "loss chunk"),
@@ -134,10 +142,11 @@ PHASES: dict[str, tuple[str, ...]] = {
                               "gradients of head", "gradients of one layer", "gradients kept", "dequantised matrix"),
     "optimizer step": (*STATES, "gradients", "optimizer temporaries"),
 }  # fmt: skip
+ADDENDS = {name: itemgetter(*used) for name, used in PHASES.items()}  # takes what a phase sums out of the terms
 
 
-def _phases(terms: Mapping[str, int], shape: ModelShape, job: Job) -> dict[str, int]:
-    """The sum of each phase; of full training the largest of the moments in it, which do not coexist.
+def _moments(sums: dict[str, int], terms: Mapping[str, int], shape: ModelShape, job: Job) -> dict[str, int]:
+    """The sums of full training's phases: of each the largest of the moments in it, which do not coexist.
 
     Head: the loss's copies of the logits, then the head's gradient beside theirs, the only one that is left (older
     transformers code is measured with both at once). Layers: at the top all checkpoints, one layer's gradients and the
@@ -145,9 +154,7 @@ def _phases(terms: Mapping[str, int], shape: ModelShape, job: Job) -> dict[str, 
     a tied table two more: its use as head, as table, and their sum (torch autograd input_buffer.cpp; measured on a CPU,
     3.0 tables against 2.0 untied). Counted with benchmarks/memory_fake.py.
     """
-    sums = {name: sum(terms[term] for term in used) for name, used in PHASES.items()}
-    if job.method != "full":
-        return sums
+    sums = dict(sums)
     table = terms["gradients of head"]
     if job.loss == "hf":
         copies = terms["logits in backward"] - job.tokens * shape.vocab * precision(shape, job).logits
@@ -185,32 +192,33 @@ def estimate(shape: ModelShape, job: Job) -> Estimate:
     """
     job = job.settled()
     terms = terms_of(shape, job)
-    phases = _phases(terms, shape, job)
+    sums = {name: sum(taken(terms)) for name, taken in ADDENDS.items()}
+    phases = _moments(sums, terms, shape, job) if job.method == "full" else sums
     peak = max(phases.values())
-    passes = {name: sum(terms[term] for term in PHASES[name]) for name in PASSES}
-    lasting = sum(terms[name] for name in STATES)
+    loss, layers = max(sums["forward and loss"], sums["backward of head"]), sums["backward of one layer"]
+    lasting = sum([terms[name] for name in STATES])
     logits = max(terms["logits in backward"], terms["logits in forward"])
     reserved = peak + kept_bytes(
-        peak, phases["optimizer step"], max(0, max(passes.values()) - lasting), logits, terms["weights"],
-        loss_binds=max(passes, key=lambda name: passes[name]) != PASSES[-1], job=job,
+        peak, phases["optimizer step"], max(0, max(loss, layers) - lasting), logits, terms["weights"],
+        loss_binds=loss >= layers, job=job,
     )  # fmt: skip
-    paged = paged_bytes(shape, job)
+    trained = trainable_params(shape, job)
+    paged = paged_bytes(shape, job, trained)
     outside = outside_bytes(job)
     if job.gpu in GPUS:
         room = card(job.gpu).usable_bytes - outside
         reserved = max(peak, within(reserved, peak, room))
         paged = max(0, min(paged, room - reserved))
     outside += paged
-    trained = trainable_params(shape, job)
     activations = terms["saved activations"] + max(terms["layer workspace"], logits)
     usual = measured(job, shape.experts)
     allocated = spread(peak, "allocated", job, usual=usual)
     shown = spread(reserved + outside, "process", job, usual=usual)
-    shown = shown._replace(low=max(shown.low, allocated.low + outside), high=max(shown.high, allocated.high + outside))
+    low, high = max(shown.low, allocated.low + outside), max(shown.high, allocated.high + outside)
     return Estimate(
         allocated=allocated,
-        reserved=Bytes(max(allocated.low, shown.low - outside), reserved, shown.high - outside),
-        process=shown,
+        reserved=Bytes(max(allocated.low, low - outside), reserved, high - outside),
+        process=Bytes(low, shown.likely, high),
         phases=phases,
         terms=terms,
         phase_terms=PHASES,
@@ -235,8 +243,7 @@ def estimate_params(n_params: int, shapes: Sequence[ModelShape], job: Job) -> Es
 
     trained = n_params if job.method == "full" else middle.trainable_params
     book = _textbook(n_params, trained, job.settled(), middle.textbook["activations_bytes"])
-    return replace(
-        middle,
+    return middle._replace(
         allocated=hull("allocated"),
         reserved=hull("reserved"),
         process=hull("process"),

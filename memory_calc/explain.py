@@ -191,14 +191,19 @@ def explained_call(function: Callable[..., Any], arguments: dict[str, Any]) -> E
     return Explained(function.__name__, where, says, value=trace.value, **_parts(trace.ran))
 
 
-def _behind(node: ast.AST, ran: Sequence[tuple[Any, dict[str, Any]]]) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """The assignments among the statements that ran whose names an expression uses, and those behind them."""
-    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
-    for at, (statement, scope) in enumerate(ran):
+def _names(node: ast.AST, scope: dict[str, Any]) -> set[str]:
+    return {part.id for part in _taken(node, scope) if isinstance(part, ast.Name)}
+
+
+def _behind(names: set[str], ran: Sequence[tuple[Any, dict[str, Any]]]) -> list[tuple[Any, dict[str, Any]]]:
+    """The assignments among the statements that ran to these names, and those to the names behind them."""
+    found = []
+    for statement, scope in reversed(ran):
         target = statement.targets[0] if isinstance(statement, ast.Assign) else None
         if isinstance(target, ast.Name) and target.id in names:
-            yield from _behind(statement.value, ran[:at])
-            yield statement, scope
+            names = names | _names(statement.value, scope)
+            found.append((statement, scope))
+    return found[::-1]
 
 
 def explained(shape: ModelShape, job: Job) -> Iterator[Explained]:
@@ -210,7 +215,7 @@ def explained(shape: ModelShape, job: Job) -> Iterator[Explained]:
         value = trace.value[key.value]
         if value:
             last = () if isinstance(expression, ast.Name) else ((ast.Return(expression), scope),)
-            ran = [*_behind(expression, trace.ran[:-1]), *last]
+            ran = [*_behind(_names(expression, scope), trace.ran[:-1]), *last]
             yield Explained(key.value, "memory_calc/estimate.py", "", value=value, **_parts(ran))
     figures = _Trace(estimate_module.estimate, {"shape": shape, "job": job})
     for node, scope in figures.ran:

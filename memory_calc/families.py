@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
+
 # Words of a row; none: as in Llama (RMSNorm, gate and up and down, separate q, k, v, nothing biased, table untied).
 #   plain      up and down only, no gate               ffn=N       feed-forward width of N x hidden unless it says one
 #   qkv o mlp  biases, unless the config says no       out         o has a bias exactly where q, k, v have one
@@ -121,7 +124,8 @@ REFUSED: dict[str, str] = {
 }  # fmt: skip
 
 
-def family(model_type: str) -> dict[str, int] | None:
+@cache
+def family(model_type: str) -> Mapping[str, int] | None:
     """The words of a family with their numbers (1 where there is none), None for one that is not known."""
     row = FAMILIES.get(model_type)
     if row is None:

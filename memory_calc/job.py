@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 from memory_calc.errors import MemcalcError
+from memory_calc.losses import LOSSES
+from memory_calc.optimizers import optimizer_named
 
 METHODS = ("full", "lora", "qlora", "dora")
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -15,9 +17,10 @@ ATTENTIONS = ("sdpa", "flash_attention_2", "eager")
 UPCASTS = ("none", "norms", "kbit")
 SHARDINGS = ("none", "ddp", "zero1", "zero2", "zero3", "fsdp")
 PADDINGS = ("fixed", "longest")
+AUTO_QUANTIZATIONS, AUTO_UPCASTS, AUTO_DTYPES = (("auto", *words) for words in (QUANTIZATIONS, UPCASTS, DTYPE_BYTES))
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)  # never changed, but not frozen: making one would take twice as long
 class Job:
     """How a model is trained. Values "auto" are settled by `settled()` from the other knobs.
 
@@ -58,20 +61,17 @@ class Job:
 
         Raises MemcalcError (exit code 2) that names the option, the value and what is allowed.
         """
-        from memory_calc.losses import LOSSES
-        from memory_calc.terms import optimizer_named
-
         dtype = DTYPE_ALIASES.get(self.dtype, self.dtype)
         adapter = DTYPE_ALIASES.get(self.adapter_dtype, self.adapter_dtype)
-        _among("--method", self.method, METHODS)
-        _among("--dtype", dtype, DTYPE_BYTES)
-        _among("--attention", self.attention, ATTENTIONS)
-        _among("--loss", self.loss, LOSSES)
-        _among("--upcast", self.upcast, ("auto", *UPCASTS))
-        _among("--quantization", self.quantization, ("auto", *QUANTIZATIONS))
-        _among("--adapter-dtype", adapter, ("auto", *DTYPE_BYTES))
-        _among("--sharding", self.sharding, SHARDINGS)
-        _among("--padding", self.padding, PADDINGS)
+        for option, word, allowed in (
+            ("--method", self.method, METHODS), ("--dtype", dtype, DTYPE_BYTES),
+            ("--attention", self.attention, ATTENTIONS), ("--loss", self.loss, LOSSES),
+            ("--upcast", self.upcast, AUTO_UPCASTS), ("--quantization", self.quantization, AUTO_QUANTIZATIONS),
+            ("--adapter-dtype", adapter, AUTO_DTYPES), ("--sharding", self.sharding, SHARDINGS),
+            ("--padding", self.padding, PADDINGS),
+        ):  # fmt: skip
+            if word not in allowed:
+                raise MemcalcError(option, repr(word), allowed=", ".join(allowed))
         optimizer_named(self.optimizer)
         for option, value in (
             ("--rank", self.rank), ("--batch", self.batch), ("--seq", self.seq_tokens), ("--gpus", self.n_gpus),
@@ -98,17 +98,17 @@ class Job:
         if adapter == "auto":
             adapter = dtype if deepspeed else "float32"  # DeepSpeed's engine casts the whole module
         targets = tuple(self.targets.split(",")) if isinstance(self.targets, str) else tuple(self.targets)
-        return replace(
-            self,
-            method="lora" if self.method == "dora" else self.method,
-            use_dora=self.use_dora or self.method == "dora",
-            dtype=dtype,
-            targets=targets,
-            quantization=quantization,
-            upcast=upcast,
-            autocast=autocast,
-            adapter_dtype=adapter,
-        )
+        settled = {
+            "method": "lora" if self.method == "dora" else self.method,
+            "use_dora": self.use_dora or self.method == "dora",
+            "dtype": dtype,
+            "targets": targets,
+            "quantization": quantization,
+            "upcast": upcast,
+            "autocast": autocast,
+            "adapter_dtype": adapter,
+        }
+        return Job(**{**vars(self), **settled})
 
     @property
     def tokens(self) -> int:
@@ -118,9 +118,3 @@ class Job:
     def as_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""
         return {f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in fields(self)}
-
-
-def _among(option: str, value: str, allowed: Iterable[str]) -> None:
-    choices = tuple(allowed)
-    if value not in choices:
-        raise MemcalcError(option, repr(value), allowed=", ".join(choices))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from memory_calc.job import Job
-from memory_calc.shapes import ModelShape
+if TYPE_CHECKING:  # a job checks its loss against the table below
+    from memory_calc.job import Job
+    from memory_calc.shapes import ModelShape
 
 
 @dataclass(frozen=True)

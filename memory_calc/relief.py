@@ -10,8 +10,8 @@ from memory_calc.estimate import estimate
 from memory_calc.fit import needed_bytes
 from memory_calc.job import Job
 from memory_calc.losses import LOSSES
+from memory_calc.optimizers import optimizer_named
 from memory_calc.shapes import ModelShape
-from memory_calc.terms import optimizer_named
 
 LEAST_SAVED = 0.02  # share of the peak below which a knob is not worth naming
 

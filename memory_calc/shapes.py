@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property, wraps
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, NamedTuple, TypeVar
 
 
 class Linear(NamedTuple):
@@ -17,35 +17,42 @@ class Linear(NamedTuple):
     bias: bool = False
     copies: int = 1
 
-    @property
-    def n_weights(self) -> int:
-        """Elements of the matrix (the part that quantisation packs)."""
-        return self.copies * self.d_in * self.d_out
-
-    @property
-    def n_params(self) -> int:
-        """Elements of matrix and bias."""
-        return self.n_weights + self.copies * self.d_out * self.bias
-
 
 Matrices = tuple[Linear, ...]
 
 
-def _once(listed: Callable[[ModelShape], Matrices]) -> Callable[[ModelShape], Matrices]:
-    """A method that lists matrices once a shape, beside its fields: one estimate asks for them dozens of times."""
-    name = f"_{listed.__name__}"
+class Parts(NamedTuple):
+    """The matrices of one layer: its attention, its feed-forward part, and that of the layers without experts."""
 
-    @wraps(listed)
-    def kept(shape: ModelShape) -> Matrices:
-        found: Matrices | None = shape.__dict__.get(name)
+    attention: Matrices
+    mlp: Matrices  # router and shared expert among them
+    dense: Matrices  # empty where all layers are alike
+
+
+class Elements(NamedTuple):
+    """Elements of the model's weight matrices inside the layers, and of their biases."""
+
+    weights: int
+    biases: int
+
+
+Found = TypeVar("Found")
+
+
+def _once(made: Callable[[ModelShape], Found]) -> Callable[[ModelShape], Found]:
+    """A method that makes its result once a shape: one estimate asks for it many times."""
+
+    @wraps(made)
+    def kept(shape: ModelShape) -> Found:
+        found: Found | None = shape.kept.get(made)
         if found is None:
-            found = shape.__dict__[name] = listed(shape)
+            found = shape.kept[made] = made(shape)
         return found
 
     return kept
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, unsafe_hash=True)  # never changed, but not frozen: making one would take four times as long
 class ModelShape:
     """A decoder-only transformer: sizes in elements, counts in units."""
 
@@ -90,6 +97,7 @@ class ModelShape:
     dtype: str = ""  # what its config.json says it is stored in
     left_out: tuple[str, ...] = ()  # parts of the config that are not counted, by their keys
     source: str = ""
+    kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # made once from the rest
 
     @property
     def q_dim(self) -> int:
@@ -116,8 +124,16 @@ class ModelShape:
         return self.kv_latent + self.rope_dim if self.kv_latent else 2 * self.kv_dim
 
     @_once
-    def attention_linears(self) -> Matrices:
-        """Matrices of one layer's attention."""
+    def parts(self) -> Parts:
+        """Every weight matrix of one layer by the part it belongs to."""
+        return Parts(self._attention(), self._feed_forward(), self._mlp(self.dense_ffn, 1) if self.dense_layers else ())
+
+    def linears(self) -> Matrices:
+        """Every weight matrix of one layer (of a mixture: one with experts); `layers_with` says how many have it."""
+        attention, mlp, _ = self.parts()
+        return attention + mlp
+
+    def _attention(self) -> Matrices:
         h, q, kv = self.hidden, self.q_dim, self.kv_dim
         conv = self.model_type in ("gpt2", "gpt_bigcode", "qwen")
         out = Linear("c_proj" if conv else "o_proj", self.out_dim, h, self.o_bias)
@@ -147,9 +163,7 @@ class ModelShape:
         up = Linear(f"{prefix}up_proj", h, width, self.mlp_bias, copies)
         return (Linear(f"{prefix}gate_proj", h, width, self.mlp_bias, copies), up, down) if self.gated else (up, down)
 
-    @_once
-    def mlp_linears(self) -> Matrices:
-        """Matrices of one layer's feed-forward part, router and shared expert among them."""
+    def _feed_forward(self) -> Matrices:
         if not self.experts:
             return self._mlp(self.ffn, 1)
         found = (*self._mlp(self.ffn, self.experts), Linear("router", self.hidden, self.experts, self.router_bias))
@@ -157,35 +171,34 @@ class ModelShape:
             found = (*found, *self._mlp(self.shared_ffn, 1, "shared_"))
         return (*found, Linear("shared_gate", self.hidden, 1)) if self.shared_gate else found
 
-    @_once
-    def dense_linears(self) -> Matrices:
-        """Feed-forward matrices of one of the `dense_layers` of a mixture; empty where there are none."""
-        return self._mlp(self.dense_ffn, 1) if self.dense_layers else ()
-
-    @_once
-    def linears(self) -> Matrices:
-        """Every weight matrix of one layer (of a mixture: one with experts); `layers_with` says how many have it."""
-        return (*self.attention_linears(), *self.mlp_linears())
-
     def layers_with(self, linear: Linear) -> int:
         """How many layers hold that matrix of `linears()`: all, but feed-forward ones not where layers are dense."""
-        return self.layers - (self.dense_layers if self.dense_layers and linear in self.mlp_linears() else 0)
+        return self.layers - (self.dense_layers if self.dense_layers and linear in self.parts().mlp else 0)
 
-    def _counted(self, each: Callable[[Linear], int]) -> int:
-        """The sum over every matrix of the model."""
-        attention, mlp, dense = (
-            sum(map(each, part)) for part in (self.attention_linears(), self.mlp_linears(), self.dense_linears())
-        )
-        return self.layers * attention + (self.layers - self.dense_layers) * mlp + self.dense_layers * dense
+    @property
+    def layers_by_part(self) -> tuple[int, int, int]:
+        """How many layers have each of `parts()`."""
+        return self.layers, self.layers - self.dense_layers, self.dense_layers
+
+    @_once
+    def _counted(self) -> Elements:
+        weights = biases = 0
+        for part, layers in zip(self.parts(), self.layers_by_part, strict=True):
+            for _, d_in, d_out, bias, copies in part:
+                weights += layers * copies * d_in * d_out
+                biases += layers * copies * d_out * bias
+        return Elements(weights, biases)
 
     @property
     def n_small(self) -> int:
         """Elements of one layer's norms of q, k and latents, and its loose parameters."""
+        others = self.q_latent + self.kv_latent + self.loose
+        if not self.qk_norm:
+            return others
         narrow = 2 * self.head_dim * (2 if self.norm_bias else 1)
-        qk = (self.q_dim + self.kv_dim if self.qk_norm_wide else narrow) * self.qk_norm
-        return qk + self.q_latent + self.kv_latent + self.loose
+        return others + (self.q_dim + self.kv_dim if self.qk_norm_wide else narrow)
 
-    @cached_property
+    @property
     def n_norm(self) -> int:
         """Elements of every norm of the model, and the few loose parameters of its layers."""
         each = self.hidden * (2 if self.norm_bias else 1) * self.norm_weights
@@ -201,24 +214,25 @@ class ModelShape:
         """Elements that the output head adds (none but its bias where it shares the token table)."""
         return (0 if self.tied else self.vocab * self.hidden) + self.vocab * self.head_bias
 
-    @cached_property
+    @property
     def n_linear(self) -> int:
         """Elements of the weight matrices inside the layers, biases left out."""
-        return self._counted(lambda linear: linear.n_weights)
+        return self._counted().weights
 
     @property
     def n_router(self) -> int:
         """Elements of all routers, the matrices of a mixture that stay unquantised and without adapters."""
         return (self.layers - self.dense_layers) * self.hidden * self.experts
 
-    @cached_property
+    @property
     def n_layer(self) -> int:
         """Elements of one layer (of a mixture: one with experts): matrices, biases and norms."""
         each = self.hidden * (2 if self.norm_bias else 1) * self.norm_weights
-        return sum(linear.n_params for linear in self.linears()) + self.norms_per_layer * each + self.n_small
+        matrices = sum(copies * d_out * (d_in + bias) for _, d_in, d_out, bias, copies in self.linears())
+        return matrices + self.norms_per_layer * each + self.n_small
 
-    @cached_property
+    @property
+    @_once
     def n_params(self) -> int:
         """Elements of the whole model, exact (tied tables counted once)."""
-        matrices = self._counted(lambda linear: linear.n_params)
-        return matrices + self.n_norm + self.n_embedding + self.n_head
+        return sum(self._counted()) + self.n_norm + self.n_embedding + self.n_head

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from memory_calc.errors import MemcalcError
 from memory_calc.job import DTYPE_BYTES, Job
-from memory_calc.shapes import Linear, ModelShape
+from memory_calc.optimizers import OPTIMIZERS, optimizer_named
+from memory_calc.shapes import Matrices, ModelShape
 
 # Bytes an element that quantisation packs, with its constants.
 #   nf4     0.5 + 4/64: 4 bits and one float32 absmax a block of 64 (bitsandbytes functional.quantize_4bit)
@@ -23,22 +23,6 @@ PACKED_BYTES = {
     "gptq4": 0.5 + 2.5 / 128,
 }
 
-# name -> (state bytes for one 4-byte and for one 2-byte parameter, temporaries of the step in parameter sizes, source)
-OPTIMIZERS: dict[str, tuple[float, float, float, str]] = {
-    "adamw_torch_fused": (8, 4, 0, "torch.optim.AdamW(fused=True): two states in the parameter's dtype"),
-    "adamw_torch": (8, 4, 1, "torch.optim.AdamW, foreach: one list of params-sized temporaries at the step"),
-    "adamw_8bit": (2 * (1 + 4 / 256), 2 * (1 + 4 / 256), 0, "bitsandbytes AdamW8bit: two bytes and blocks of 256"),
-    "paged_adamw_8bit": (2 * (1 + 4 / 256), 2 * (1 + 4 / 256), 0, "the same; large states in unified memory"),
-    "paged_adamw_32bit": (8, 8, 0, "bitsandbytes PagedAdamW32bit; large states in unified memory"),
-    "sgd": (0, 0, 1, "torch.optim.SGD without momentum, foreach"),
-    "sgd_momentum": (4, 2, 1, "torch.optim.SGD with momentum, foreach"),
-    "adafactor": (0.01, 0.01, 1, "transformers Adafactor: one row and one column a matrix"),
-    "lion": (4, 2, 0, "lion_pytorch, bitsandbytes Lion32bit: one moment, no temporaries"),
-    "lion_8bit": (1 + 4 / 256, 1 + 4 / 256, 0, "bitsandbytes Lion8bit: one byte and blocks of 256"),
-    "rmsprop": (4, 2, 1, "torch.optim.RMSprop, foreach: one moment"),
-    "adagrad": (4, 4, 1, "torch.optim.Adagrad: one sum of squares"),
-}
-
 # bitsandbytes puts a state of at least this many elements into unified memory, outside of torch's allocator
 # (optim/optimizer.py Optimizer8bit.get_state_buffer)
 PAGED_ELEMENTS = 100_000
@@ -49,59 +33,56 @@ ZERO_BUCKET_ELEMENTS = 500_000_000
 # parameters that stage 3 keeps gathered before it frees them: stage3_max_live_parameters (the same file)
 ZERO_LIVE_ELEMENTS = 1_000_000_000
 
-# words that trainers put around the name of Adam, taken out in this order ("torch foreach" would hide an "hf")
-_AROUND_ADAM = (
-    "bitsandbytes", "torchao", "torch", "foreach", "bnb", "deepspeed", "apex", "inbackward", "inbwd", "optim", "lorafa",
-    "32bit", "fused", "paged", "8bit", "hf",
-)  # fmt: skip
+
+class Targeted(NamedTuple):
+    """The matrices that adapters are put on, in one layer's halves, and their widths summed over the whole model."""
+
+    attention: Matrices
+    mlp: Matrices
+    d_in: int  # summed over every layer and every expert
+    d_out: int
+
+    @property
+    def matrices(self) -> Matrices:
+        """Those of one layer."""
+        return self.attention + self.mlp
 
 
-@lru_cache(maxsize=256)
-def optimizer_named(name: str) -> str:
-    """The row of OPTIMIZERS that a name means: "adamw_torch (foreach)" and AdamW are adamw_torch.
-
-    Raises MemcalcError (exit code 2) for a name that is not known.
-    """
-    plain = re.sub(r"[^a-z0-9]", "", name.lower())
-    exact = {row.replace("_", ""): row for row in OPTIMIZERS}
-    if plain in exact:
-        return exact[plain]
-    rest, found = plain, set()
-    for word in _AROUND_ADAM:
-        if word in rest:
-            found.add(word)
-            rest = rest.replace(word, "")
-    if rest not in ("adam", "adamw") and not (rest == "" and "lorafa" in found):
-        raise MemcalcError("--optimizer", repr(name), allowed=", ".join(OPTIMIZERS))
-    if "paged" in found:
-        return "paged_adamw_8bit" if "8bit" in found else "paged_adamw_32bit"
-    if "8bit" in found:
-        return "adamw_8bit"
-    return "adamw_torch_fused" if "fused" in found else "adamw_torch"
-
-
-def targeted(shape: ModelShape, targets: Sequence[str]) -> tuple[Linear, ...]:
-    """The matrices of one layer that an adapter is put on.
+def targeted(shape: ModelShape, targets: Sequence[str]) -> Targeted:
+    """The matrices that an adapter is put on; a mixture's dense layers have adapters of their own width.
 
     "all-linear" is every one but the router, as PEFT reads it. A name may be that of a fused matrix's part or whole
     (q_proj on a fused qkv): the fused one is taken. Raises MemcalcError (exit code 2) where nothing has the name.
     """
-    return _chosen(shape.linears(), tuple(targets))
+    asked = tuple(targets)
+    found: Targeted | None = shape.kept.get(asked)  # one estimate asks five times
+    if found is None:
+        found = shape.kept[asked] = _targeted(shape, asked)
+    return found
 
 
-@lru_cache(maxsize=256)  # an estimate asks ten times
-def _chosen(matrices: tuple[Linear, ...], targets: tuple[str, ...]) -> tuple[Linear, ...]:
-    linears = [linear for linear in matrices if linear.name != "router"]
+def _targeted(shape: ModelShape, targets: tuple[str, ...]) -> Targeted:
+    names = _named(tuple([linear.name for linear in shape.linears()]), targets)
+    attention, mlp, dense = [tuple([linear for linear in part if linear.name in names]) for part in shape.parts()]
+    total_in = total_out = 0
+    for part, layers in zip((attention, mlp, dense), shape.layers_by_part, strict=True):
+        for _, d_in, d_out, _, copies in part:
+            total_in += layers * copies * d_in
+            total_out += layers * copies * d_out
+    return Targeted(attention, mlp, total_in, total_out)
+
+
+@lru_cache(maxsize=256)  # models of one family have matrices of the same names
+def _named(names: tuple[str, ...], targets: tuple[str, ...]) -> frozenset[str]:
+    """The names of matrices that the targets mean."""
+    linears = [name for name in names if name != "router"]
     if "all-linear" in targets:
-        return tuple(linears)
-    found = []
+        return frozenset(linears)
     for target in targets:
-        hits = [linear for linear in linears if _is_target(linear, target)]
-        if not hits:
-            names = ", ".join(dict.fromkeys(linear.name for linear in linears))
-            raise MemcalcError("--targets", repr(target), allowed=f"all-linear, {names}")
-        found += [hit for hit in hits if hit not in found]
-    return tuple(found)
+        if not any(_is_target(name, target) for name in linears):
+            allowed = f"all-linear, {', '.join(dict.fromkeys(linears))}"
+            raise MemcalcError("--targets", repr(target), allowed=allowed)
+    return frozenset(name for name in linears for target in targets if _is_target(name, target))
 
 
 # names of the same matrices in other model code: c_attn, W_pack and query_key_value hold q, k and v; w1, w2, w3 are
@@ -118,24 +99,18 @@ _PARTS = {
 }
 
 
-def _is_target(linear: Linear, target: str) -> bool:
-    name = target.rsplit(".", 1)[-1]
-    return target == "all-linear" or linear.name == name or name in _PARTS.get(linear.name, ())
+def _is_target(name: str, target: str) -> bool:
+    last = target.rsplit(".", 1)[-1]
+    return name == last or last in _PARTS.get(name, ())
 
 
 def adapter_params(shape: ModelShape, job: Job) -> int:
-    """Parameters of the adapters: layers x sum of rank x (d_in + d_out) a targeted matrix, d_out more with DoRA.
+    """Parameters of the adapters: rank x (d_in + d_out) of every targeted matrix, d_out more with DoRA.
 
-    LoRA, arXiv 2106.09685 section 4.1; DoRA, arXiv 2402.09353. Experts count once each; a mixture's dense layers have
-    adapters of their own width.
+    LoRA, arXiv 2106.09685 section 4.1; DoRA, arXiv 2402.09353. Experts count once each.
     """
-
-    def each(linear: Linear) -> int:
-        return linear.copies * (job.rank * (linear.d_in + linear.d_out) + linear.d_out * job.use_dora)
-
-    dense = [linear for linear in shape.dense_linears() if any(_is_target(linear, name) for name in job.targets)]
-    mixed = sum(shape.layers_with(linear) * each(linear) for linear in targeted(shape, job.targets))
-    return mixed + shape.dense_layers * sum(each(linear) for linear in dense)
+    chosen = targeted(shape, job.targets)
+    return job.rank * (chosen.d_in + chosen.d_out) + chosen.d_out * job.use_dora
 
 
 def trainable_params(shape: ModelShape, job: Job) -> int:
@@ -143,8 +118,7 @@ def trainable_params(shape: ModelShape, job: Job) -> int:
     return shape.n_params if job.method == "full" else adapter_params(shape, job)
 
 
-@dataclass(frozen=True)
-class Shards:
+class Shards(NamedTuple):
     """Into how many parts weights, gradients and optimizer states are cut."""
 
     weights: int
@@ -157,10 +131,12 @@ def shards(job: Job) -> Shards:
 
     ZeRO, arXiv 1910.02054 section 5 (P_os, P_os+g, P_os+g+p); torch FullyShardedDataParallel FULL_SHARD as the last.
     """
-    n = job.n_gpus
-    return {
-        "zero1": Shards(1, 1, n), "zero2": Shards(1, n, n), "zero3": Shards(n, n, n), "fsdp": Shards(n, n, n)
-    }.get(job.sharding, Shards(1, 1, 1))  # fmt: skip
+    n, by = job.n_gpus, job.sharding
+    return Shards(
+        weights=n if by in ("zero3", "fsdp") else 1,
+        gradients=n if by in ("zero2", "zero3", "fsdp") else 1,
+        states=n if by in ("zero1", "zero2", "zero3", "fsdp") else 1,
+    )
 
 
 def weights_on_host(job: Job) -> bool:
@@ -216,9 +192,9 @@ def head_cast_bytes(shape: ModelShape, job: Job) -> int:
     return 2 * shape.vocab * shape.hidden if job.autocast and fp32_head else 0
 
 
-def adapter_bytes(shape: ModelShape, job: Job) -> int:
+def adapter_bytes(job: Job, trained: int) -> int:
     """Bytes of the adapters' own weights: adapter parameters x bytes of the adapter dtype; 0 in full training."""
-    return 0 if job.method == "full" else adapter_params(shape, job) * DTYPE_BYTES[job.adapter_dtype]
+    return 0 if job.method == "full" else trained * DTYPE_BYTES[job.adapter_dtype]
 
 
 def trainable_bytes_each(job: Job) -> int:
@@ -228,22 +204,22 @@ def trainable_bytes_each(job: Job) -> int:
     return 4 if master_in_fp32(job) else DTYPE_BYTES[job.dtype]
 
 
-def gradients_bytes(shape: ModelShape, job: Job) -> int:
+def gradients_bytes(job: Job, trained: int) -> int:
     """Bytes of all gradients: trained parameters x bytes of their dtype (torch: a gradient has its parameter's)."""
-    return trainable_params(shape, job) * trainable_bytes_each(job)
+    return trained * trainable_bytes_each(job)
 
 
-def optimizer_bytes(shape: ModelShape, job: Job) -> int:
+def optimizer_bytes(job: Job, trained: int) -> int:
     """Bytes of the optimizer's states: trained parameters x the row of OPTIMIZERS for their dtype.
 
     DeepSpeed's stages add 4 for the flat float32 copy, whose states have 4 bytes an element too (flat_fp32).
     """
     four, two, _, _ = OPTIMIZERS[optimizer_named(job.optimizer)]
     each = 4 + four if flat_fp32(job) else four if trainable_bytes_each(job) == 4 else two
-    return int(trainable_params(shape, job) * each)
+    return int(trained * each)
 
 
-def paged_bytes(shape: ModelShape, job: Job) -> int:
+def paged_bytes(shape: ModelShape, job: Job, trained: int) -> int:
     """Bytes of the states that a paged optimizer puts into unified memory: those of tensors of 100,000 elements up.
 
     torch's counters do not see them; the card gives them up when it is full (bitsandbytes functional.get_paged,
@@ -251,19 +227,19 @@ def paged_bytes(shape: ModelShape, job: Job) -> int:
     """
     if "paged" not in optimizer_named(job.optimizer) or job.device == "cpu" or job.offload:
         return 0
+    states = optimizer_bytes(job, trained)
     if job.method == "full":
-        return optimizer_bytes(shape, job) // shards(job).states
-    n = adapter_params(shape, job)
+        return states // shards(job).states
     sides = [
         (linear.copies * size, size * job.rank >= PAGED_ELEMENTS)
-        for linear in targeted(shape, job.targets)
+        for linear in targeted(shape, job.targets).matrices
         for size in (linear.d_in, linear.d_out)
     ]
     large = shape.layers * job.rank * sum(size for size, paged in sides if paged)
-    return int(optimizer_bytes(shape, job) * large / n) // shards(job).states
+    return int(states * large / trained) // shards(job).states
 
 
-def bucket_bytes(shape: ModelShape, job: Job) -> int:
+def bucket_bytes(job: Job, trained: int) -> int:
     """Bytes of the buffers that gradients are reduced in; 0 on one device.
 
     DDP: as many as the gradients (torch, gradient_as_bucket_view=False, the default of torch and accelerate).
@@ -273,10 +249,10 @@ def bucket_bytes(shape: ModelShape, job: Job) -> int:
     if job.n_gpus == 1:
         return 0
     if job.sharding == "ddp":
-        return gradients_bytes(shape, job)
+        return gradients_bytes(job, trained)
     if not job.sharding.startswith("zero"):
         return 0
-    elements = min(trainable_params(shape, job), ZERO_BUCKET_ELEMENTS)
+    elements = min(trained, ZERO_BUCKET_ELEMENTS)
     return elements * trainable_bytes_each(job) * (1 if job.sharding == "zero1" else 2)
 
 
@@ -296,14 +272,14 @@ def gathered_bytes(shape: ModelShape, job: Job) -> int:
     return int(max(root, min(shape.n_params, ZERO_LIVE_ELEMENTS) * packed))
 
 
-def gathered_layer_bytes(shape: ModelShape, job: Job) -> int:
-    """Bytes of the layer that is whole while it is worked on, where layers are sharded."""
-    if not gathered_bytes(shape, job):
+def gathered_layer_bytes(shape: ModelShape, job: Job, gathered: int) -> int:
+    """Bytes of the layer that is whole while it is worked on, where layers are sharded and others gathered."""
+    if not gathered:
         return 0
     return int(shape.n_layer * PACKED_BYTES.get(job.quantization, float(DTYPE_BYTES[job.dtype])))
 
 
-def step_temporary_bytes(shape: ModelShape, job: Job) -> int:
+def step_temporary_bytes(shape: ModelShape, job: Job, trained: int) -> int:
     """Bytes that the optimizer's step takes for itself.
 
     foreach kernels hold one list as large as the parameters. torch uses them on CUDA only (torch.optim.Optimizer
@@ -314,11 +290,11 @@ def step_temporary_bytes(shape: ModelShape, job: Job) -> int:
     if job.offload or job.optimizer_in_backward:
         return 0
     if flat_fp32(job):
-        return int(4 * (1 + lists) * trainable_params(shape, job))
+        return int(4 * (1 + lists) * trained)
     if job.device == "cpu":
-        adapted = (
-            [0] if job.method == "full" else [max(c.d_in, c.d_out) * job.rank for c in targeted(shape, job.targets)]
-        )
-        largest = max(shape.vocab * shape.hidden if job.method == "full" else 0, *adapted)
+        if job.method == "full":
+            largest = shape.vocab * shape.hidden
+        else:
+            largest = job.rank * max(max(each.d_in, each.d_out) for each in targeted(shape, job.targets).matrices)
         return int(2 * lists * largest * trainable_bytes_each(job))
-    return int(lists * gradients_bytes(shape, job))
+    return int(lists * gradients_bytes(job, trained))

@@ -27,7 +27,7 @@ def _hf_batch(settings: Settings, knobs: Knobs) -> None:
 
 
 def _optimizer(settings: Settings, knobs: Knobs, key: str) -> None:
-    from memory_calc.terms import optimizer_named
+    from memory_calc.optimizers import optimizer_named
 
     name = settings.text(key).rsplit(".", 1)[-1]  # a class of torchtune's: bitsandbytes.optim.PagedAdamW8bit
     if not name:

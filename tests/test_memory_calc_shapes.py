@@ -255,7 +255,7 @@ def test_a_row_of_the_table_equals_the_model_that_transformers_builds_from_it(na
 
 def test_the_sizes_of_latent_attention() -> None:
     shape = known("DeepSeek-V3")
-    assert {linear.name: (linear.d_in, linear.d_out) for linear in shape.attention_linears()} == {
+    assert {linear.name: (linear.d_in, linear.d_out) for linear in shape.parts().attention} == {
         "q_a_proj": (7168, 1536),
         "q_b_proj": (1536, 128 * 192),
         "kv_a_proj_with_mqa": (7168, 576),
