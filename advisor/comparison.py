@@ -121,7 +121,7 @@ def compared(before: str, after: str, joined: Versus, *, margin: float, replayed
     Failures that were chosen because they failed prove nothing without a replay (regression to the mean), so without
     `replayed` such a comparison is unproven, whatever the numbers. Raises EvalError where nothing can be compared.
     """
-    found = dict(prove(joined.rows, margin=margin)[AFTER])
+    found = dict(prove(joined.rows, margin=margin, whole=joined.whole)[AFTER])
     if joined.selected and not replayed:
         found["verdict"] = "unproven"
         rest = str(found["sentence"]).partition(": ")[2]

@@ -41,7 +41,7 @@ def turned(scores: Sequence[Score], experiment: str) -> Turned:
     for row in scores:
         if row["experiment"] == experiment:
             key = str(row["split"]), str(row["id"]), str(row["arm"]).startswith("control")
-            rows[key][str(row.get("sample", 0))] = row
+            rows[key][f"{row.get('seed', '')} {row.get('sample', 0)}"] = row
     pairs: dict[str, dict[str, list[Pair]]] = {part: {kind: [] for kind in KINDS} for part in SPLITS}
     for (part, name, is_control), samples in rows.items():
         treated = rows.get((part, name, False))

@@ -31,6 +31,7 @@ class Versus:
 
     rows: list[dict[str, Any]]
     selected: bool = False  # every case before is a failure: chosen because it failed
+    whole: bool = False  # passes are among the cases as well as failures, so that what broke is seen
     unmatched: dict[str, list[str]] = field(default_factory=dict)
     ungraded: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -148,7 +149,8 @@ def _logs(before: Path, after: Path, grader: Grader | None, cluster: str) -> Ver
             fix if not grader else "add a `reference` to the rows, or give the grader a value: --grader TYPE=VALUE",
         )
     shared = [row for row in found.rows if row["arm"] == BEFORE]
-    found.selected = len(shared) > 1 and not any(row["passed"] for row in shared)
+    found.whole = any(row["passed"] for row in shared)
+    found.selected = len(shared) > 1 and not found.whole
     return found
 
 

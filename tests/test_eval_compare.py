@@ -1,24 +1,28 @@
-"""Every statistic against scipy, a published worked example, or plain enumeration."""
+"""Every statistic against scipy or statsmodels, a published worked example, or plain enumeration."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from pathlib import Path
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from eval.compare import (
     Interval,
     clopper_pearson,
-    detectable_effect,
+    fewest_for_margin,
     holm,
     mcnemar_exact,
     non_inferior,
     paired_interval,
     permutation_exact,
+    sign_flip,
     wilson,
 )
 
@@ -39,12 +43,11 @@ def test_wilson_known_values():
 
 @pytest.mark.parametrize("n", [1, 2, 7, 40, 333])
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
-def test_intervals_of_a_rate_are_scipys(n, confidence):
+def test_intervals_of_a_rate_are_those_of_statsmodels(n, confidence):
     for k in {0, 1, n // 3, n - 1, n}:
-        test = stats.binomtest(k, n)
-        for ours, method in ((wilson, "wilson"), (clopper_pearson, "exact")):
-            theirs = test.proportion_ci(confidence, method=method)
-            assert ours(k, n, confidence) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+        for ours, method in ((wilson, "wilson"), (clopper_pearson, "beta")):
+            theirs = np.nan_to_num(proportion_confint(k, n, 1 - confidence, method))
+            assert ours(k, n, confidence) == pytest.approx(tuple(theirs), abs=1e-9)
 
 
 @pytest.mark.parametrize(("k", "n"), [(1, 0), (-1, 3), (4, 3)])
@@ -59,10 +62,14 @@ def test_mcnemar_is_the_exact_binomial_test():
     assert mcnemar_exact(0, 0) == 1.0
     for fixed, broken in itertools.product(range(12), repeat=2):
         if fixed + broken:
-            assert mcnemar_exact(fixed, broken) == pytest.approx(
-                stats.binomtest(fixed, fixed + broken).pvalue, abs=1e-12
-            )
-    assert mcnemar_exact(1200, 1000) == pytest.approx(stats.binomtest(1200, 2200).pvalue, rel=1e-9)
+            theirs = mcnemar([[5, broken], [fixed, 7]], exact=True).pvalue
+            assert mcnemar_exact(fixed, broken) == pytest.approx(theirs, abs=1e-12)
+            pairs, few = fixed + broken, min(fixed, broken)
+            tail = sum(math.comb(pairs, i) for i in range(few + 1)) / 2**pairs
+            assert mcnemar_exact(fixed, broken) == pytest.approx(min(1.0, 2 * tail), abs=1e-12)
+    assert mcnemar_exact(1200, 1000) == pytest.approx(mcnemar([[0, 1000], [1200, 0]], exact=True).pvalue, rel=1e-9)
+    with pytest.raises(ValueError, match="allowed"):
+        mcnemar_exact(-1, 3)
 
 
 def test_permutation_is_mcnemar_for_single_cases_and_enumeration_for_groups():
@@ -75,6 +82,36 @@ def test_permutation_is_mcnemar_for_single_cases_and_enumeration_for_groups():
     assert permutation_exact(nets) == pytest.approx(sum(abs(total) >= 10 for total in flips) / 64)
     # Six fixed cases that are really one: nothing is shown.
     assert permutation_exact([6]) == 1.0
+    assert permutation_exact([]) == permutation_exact([0, 0]) == 1.0
+
+
+def test_permutation_of_fractions_is_scipys_and_enumeration():
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        nets = [Fraction(int(rng.integers(-6, 7)), int(rng.choice([1, 2, 3, 5]))) for _ in range(9)]
+        flips = [sum(map(math.prod, zip(nets, signs, strict=True))) for signs in itertools.product((1, -1), repeat=9)]
+        exact = sum(abs(total) >= abs(sum(nets)) for total in flips) / 2**9
+        ours = sign_flip(nets)
+        assert ours.drawn == 0 and ours.p == pytest.approx(exact, abs=1e-12)
+        # scipy flips pairs of samples; its two-sided p is twice the smaller tail, of a symmetric law.
+        theirs = stats.permutation_test(
+            ([float(net) for net in nets], [0.0] * 9),
+            lambda x, y: np.sum(x) - np.sum(y),
+            permutation_type="samples",
+            n_resamples=np.inf,
+        )
+        assert ours.p == pytest.approx(theirs.pvalue, abs=1e-12)
+
+
+def test_permutation_by_lot_is_close_to_the_exact_one_and_never_zero(monkeypatch):
+    nets = [3, -1, 2, 4, 1, -2, 5, 1, 1, -1, 2, 2]
+    exact = sign_flip(nets)
+    monkeypatch.setattr("eval.compare.EXACT_STEPS", 0)
+    drawn = sign_flip(nets)
+    error = math.sqrt(exact.p * (1 - exact.p) / drawn.drawn)
+    assert drawn.drawn == 100_000 and abs(drawn.p - exact.p) < 4 * error
+    assert drawn == sign_flip(nets) and drawn != sign_flip(nets, seed=1)
+    assert sign_flip([1] * 60).p == 1 / 100_001
 
 
 @pytest.mark.parametrize(
@@ -113,17 +150,21 @@ def test_paired_interval_covers_the_truth():
 
 
 def test_grouped_interval_is_wider_where_cases_hang_together():
-    # Ten groups of ten, each all fixed or not at all: ten observations, not a hundred.
-    before, after = [False] * 100, [i // 10 < 5 for i in range(100)]
-    groups = [f"g{i // 10}" for i in range(100)]
+    # Forty groups of ten, each all fixed or not at all: forty observations, not four hundred.
+    before, after = [False] * 400, [i // 10 % 2 == 0 for i in range(400)]
+    groups = [f"g{i // 10}" for i in range(400)]
     plain, grouped = paired_interval(before, after), paired_interval(before, after, groups)
     assert grouped.high - grouped.low > 2 * (plain.high - plain.low)
-    # The bootstrap of ten coin flips: the mean of Binomial(10, 1/2) / 10.
-    assert grouped == pytest.approx((0.2, 0.8), abs=0.011)
+    forty = paired_interval([False] * 40, [i % 2 == 0 for i in range(40)])
+    assert grouped == pytest.approx(forty, abs=0.03)
     assert grouped == paired_interval(before, after, groups)
-    assert paired_interval(before, after, ["one"] * 100) == Interval(-1.0, 1.0)
-    # Nothing changed at all: a bootstrap alone would be sure of it.
+    assert paired_interval(before, after, ["one"] * 400) == Interval(-1.0, 1.0)
+    # Groups of one are no groups; cases that changed nowhere count as their groups.
     assert paired_interval([True] * 8, [True] * 8, list("abcdefgh")) == paired_interval([True] * 8, [True] * 8)
+    same = paired_interval([True] * 400, [True] * 400, groups)
+    assert same == pytest.approx(paired_interval([True] * 40, [True] * 40), abs=0.03)
+    with pytest.raises(ValueError, match="one for each case"):
+        paired_interval([True], [True], ["a", "b"])
 
 
 def test_grouped_interval_holds_under_the_null():
@@ -131,13 +172,35 @@ def test_grouped_interval_holds_under_the_null():
     rng = np.random.default_rng(2)
     groups = [f"g{i // 10}" for i in range(300)]
     naive = fooled = 0
-    for seed in range(30):
+    for _ in range(60):
         up = np.repeat(rng.random(30) < 0.5, 10)
         plain = paired_interval((~up).tolist(), up.tolist())
-        grouped = paired_interval((~up).tolist(), up.tolist(), groups, seed=seed)
+        grouped = paired_interval((~up).tolist(), up.tolist(), groups)
         naive += not plain.low <= 0 <= plain.high
         fooled += not grouped.low <= 0 <= grouped.high
-    assert fooled <= 4 < 9 < naive
+    assert fooled <= 6 < 30 < naive
+
+
+def test_grouped_interval_turns_round_and_holds_the_change():
+    rng = np.random.default_rng(4)
+    for _ in range(20):
+        groups = [f"g{i}" for i in rng.integers(0, 20, size=80)]
+        before, after = rng.random((2, 80)) < rng.uniform(0.1, 0.9, size=(2, 1))
+        there, back = paired_interval(before, after, groups), paired_interval(after, before, groups)
+        assert there == pytest.approx((-back.high, -back.low), abs=0.02)  # the sets are drawn, not all counted
+        assert -1 <= there.low <= after.mean() - before.mean() <= there.high <= 1
+        shuffled = rng.permutation(80)
+        again = paired_interval(before[shuffled], after[shuffled], [groups[i] for i in shuffled])
+        assert again == pytest.approx(there)
+
+
+def test_several_samples_narrow_the_interval():
+    rng = np.random.default_rng(5)
+    chance = rng.beta(0.6, 1.4, size=60)
+    once, often = (rng.binomial(k, np.stack([chance, chance + 0.2 * (1 - chance)])) / k for k in (1, 20))
+    wide, narrow = paired_interval(*once), paired_interval(*often)
+    assert (narrow.high - narrow.low) * 2 < wide.high - wide.low
+    assert narrow.low <= 0.2 * (1 - chance.mean()) <= narrow.high
 
 
 def test_non_inferiority_needs_enough_cases():
@@ -149,35 +212,12 @@ def test_non_inferiority_needs_enough_cases():
         non_inferior([True], [True], 0.0)
 
 
-def brute_power(n, gain, discordant):
-    total = 0.0
-    for pairs in range(n + 1):
-        rate = min(1.0, (1 + gain / discordant) / 2)
-        found = sum(
-            stats.binom.pmf(fixed, pairs, rate)
-            for fixed in range(pairs + 1)
-            if fixed > pairs - fixed and mcnemar_exact(fixed, pairs - fixed) <= 0.05
-        )
-        total += stats.binom.pmf(pairs, n, discordant) * found
-    return total
-
-
-@pytest.mark.parametrize(("n", "discordant"), [(12, None), (30, None), (33, 0.4), (40, 0.3)])
-def test_detectable_effect_is_exact(n, discordant):
-    effect = detectable_effect(n, discordant)
-    assert brute_power(n, effect, discordant or effect) >= 0.8
-    smaller = effect - 2e-4
-    assert brute_power(n, smaller, discordant or smaller) < 0.8
-
-
-def test_detectable_effect_known_values():
-    assert detectable_effect(5) == math.inf  # five cases can never reach p < .05
-    assert detectable_effect(6) == pytest.approx(0.8 ** (1 / 6), abs=2e-4)  # all six must be fixed
-    assert detectable_effect(10, discordant=0.2) == math.inf
-    # About 10 points with 155 pairs of which 20 % change, 5 points with 626.
-    assert detectable_effect(155, discordant=0.2) == pytest.approx(0.104, abs=1e-3)
-    assert detectable_effect(626, discordant=0.2) == pytest.approx(0.051, abs=1e-3)
-    assert detectable_effect(0) == math.inf
+@pytest.mark.parametrize("margin", [0.01, 0.02, 0.05, 0.1, 0.3, 0.6])
+def test_the_smallest_guard_that_can_exclude_a_loss(margin):
+    n = fewest_for_margin(margin)
+    assert non_inferior([True] * n, [True] * n, margin)[0]
+    assert n == 1 or not non_inferior([True] * (n - 1), [True] * (n - 1), margin)[0]
+    assert fewest_for_margin(0.05) == 73
 
 
 def test_holm_steps_down():
@@ -185,10 +225,7 @@ def test_holm_steps_down():
     assert holm([0.03, 0.01, 0.5, 0.02]) == pytest.approx([0.06, 0.04, 0.5, 0.06])
     assert holm([]) == []
     assert holm([0.9, 0.8]) == [1.0, 1.0]
-
-
-def test_the_page_on_proof_tells_what_so_many_cases_can_show():
-    page = (Path(__file__).parents[1] / "docs" / "proof.md").read_text(encoding="utf-8")
-    for n in (6, 10, 20, 40, 60, 100, 200):
-        effects = [detectable_effect(n, discordant) for discordant in (None, 0.3, 0.5)]
-        assert f"| {n} | {' | '.join('none' if math.isinf(e) else f'{e * 100:.1f}' for e in effects)} |" in page
+    rng = np.random.default_rng(6)
+    for size in (1, 2, 7, 30):
+        ps = rng.random(size).round(2) ** 2  # with ties
+        assert holm(ps.tolist()) == pytest.approx(multipletests(ps, method="holm")[1].tolist())

@@ -10,6 +10,7 @@ import pytest
 
 from eval.compare import paired_interval
 from eval.errors import EvalError
+from eval.judge_error import Measured
 from eval.prove import prove
 from eval.verdict import VERDICTS
 
@@ -63,7 +64,7 @@ def test_improved_with_every_number():
     assert guard["non_inferior"] is True
     assert (found["general"]["control_passed"], found["general"]["treated_passed"]) == (50, 49)
     assert found["sentence"] == (
-        "Improved: 12 of 20 held-out cases pass after the change, 0 without it: 60 points more "
+        "Improved: 12 of 20 cases pass after the change, 0 without it: 60 points more "
         "(95 % interval +33.3 to +78.1 points, p = 0.00049). Of 150 cases kept as a guard 149 pass after, 150 before: "
         "a loss of 5 points or more is excluded. General questions: 49 of 60 right after, 50 before."
     )
@@ -85,10 +86,14 @@ def test_improved_with_every_number():
         (
             (ones(0, 20), ones(12, 20)),
             (ones(9, 9), ones(9, 9)),
-            "improved",
-            "9 cases cannot exclude a loss of 5 points",
+            "unproven",
+            "9 cases cannot exclude a loss of 5 points; at least 73 guard cases are needed for a margin of 5 points.",
         ),
-        (((), ()), GOOD_GUARD, "unproven", "no held-out case"),
+        ((ones(0, 20), ones(12, 20)), (ones(73, 73), ones(73, 73)), "improved", "a loss of 5 points or more is excl"),
+        ((ones(0, 20), ones(12, 20)), (ones(72, 72), ones(72, 72)), "unproven", "The gain is shown, but not that noth"),
+        ((ones(0, 20), ones(12, 20)), (ones(165, 165), ones(165, 165)), "improved", "is excluded"),
+        ((ones(0, 20), ones(12, 20)), (ones(150, 150), ones(146, 150)), "unproven", "is not excluded (-6.7 to +0.3"),
+        (((), ()), GOOD_GUARD, "unproven", "no case was answered"),
     ],
 )
 def test_verdicts(gain, guard, verdict, says):
@@ -124,16 +129,77 @@ def test_an_unchanged_model_replayed_is_seldom_called_improved():
     assert proved((ones(3, 30), ones(3, 30)), GOOD_GUARD)["verdict"] == "unproven"
 
 
-def test_samples_count_by_majority_and_a_row_given_twice_by_its_last():
+def test_a_row_given_twice_counts_as_last_given():
     scores = rows("control", "gain", ones(0, 6))
-    for sample, results in enumerate([ones(6, 6), ones(6, 6), ones(0, 6)]):
-        scores += rows("treated", "gain", results, sample=sample)
-    assert prove(scores)["treated"]["gain"]["treated_passed"] == 6
-    # A tie is a failure; a repeated row replaces the one before.
-    tie = scores[:6] + rows("treated", "gain", ones(6, 6)) + rows("treated", "gain", ones(0, 6), sample=1)
-    assert prove(tie)["treated"]["gain"]["treated_passed"] == 0
-    again = scores[:6] + rows("treated", "gain", ones(6, 6)) + rows("treated", "gain", ones(2, 6))
+    again = scores + rows("treated", "gain", ones(6, 6)) + rows("treated", "gain", ones(2, 6))
     assert prove(again)["treated"]["gain"]["treated_passed"] == 2
+
+
+def test_several_samples_count_by_their_share_and_a_tie_is_no_pass():
+    scores = []
+    for sample in range(2):
+        scores += rows("control", "gain", ones(0, 20), sample=sample)
+        scores += rows("treated", "gain", ones(20 - 4 * sample, 20), sample=sample)
+    found = prove(scores)["treated"]
+    gain = found["gain"]
+    assert (gain["samples"], gain["treated_passed"], gain["treated_rate"]) == (2, 16, 0.9)
+    assert (gain["difference"], gain["test"]) == (0.9, "sign flips of 20 cases, exact")
+    # All 20 cases moved up, 16 by two halves and 4 by one: of the 2**20 flips only all and none lie as far out.
+    assert gain["p"] == pytest.approx(2 / 2**20)
+    assert found["sentence"].startswith(
+        "Improved: 20 cases, asked up to 2 times each, pass 90 % of the time after the change, 0 % without"
+    )
+
+
+def test_samples_are_paired_and_what_one_side_alone_has_is_told():
+    scores = rows("control", "gain", ones(0, 6))
+    for sample, results in enumerate([ones(6, 6), ones(0, 6), ones(0, 6)]):
+        scores += rows("treated", "gain", results, sample=sample)
+    found = prove(scores)["treated"]
+    assert found["gain"]["treated_passed"] == 6 and found["gain"]["samples_left_out"] == 12
+    assert "12 samples that only one side has were left out." in found["sentence"]
+    # No sample in common: nothing can be paired, all count.
+    lone = [{**row, "sample": 7} for row in rows("control", "gain", ones(0, 6))]
+    found = prove(lone + scores[6:])["treated"]["gain"]
+    assert found["treated_rate"] == pytest.approx(1 / 3) and found["samples_left_out"] == 0
+
+
+def trained(results_by_seed, **more):
+    """Rows of an arm that was trained with several seeds."""
+    return [
+        {**row, "trained": True, "seed": seed, **more}
+        for seed, results in results_by_seed.items()
+        for row in rows("lora", "gain", results)
+    ]
+
+
+def test_training_seeds_are_averaged_over_and_counted():
+    control = rows("control", "gain", ones(0, 20))
+    one = prove(control + [{**row, "trained": True} for row in rows("lora", "gain", ones(12, 20))])["lora"]
+    assert one["seeds"] == 1 and "One training seed: another run" in one["sentence"]
+    three = prove(control + trained({1: ones(10, 20), 2: ones(12, 20), 3: ones(14, 20)}))["lora"]
+    assert three["seeds"] == 3 and three["by_seed"] == {"1": 0.5, "2": 0.6, "3": 0.7}
+    assert three["gain"]["difference"] == pytest.approx(0.6)
+    assert "Averaged over 3 training seeds, whose gains lie between +50.0 and +70.0 points." in three["sentence"]
+    prompt = proved((ones(0, 20), ones(12, 20)))
+    assert prompt["seeds"] == 0 and "seed" not in prompt["sentence"]
+    # Seeds that the untouched model was sampled with too are no seeds of training.
+    sampled = [{**row, "seed": seed} for seed in (1, 2) for row in control]
+    assert prove(sampled + trained({1: ones(10, 20), 2: ones(12, 20)}))["lora"]["by_seed"] == {}
+
+
+def test_what_a_judge_graded_is_said_and_corrected():
+    scores = rows("control", "gain", ones(10, 60)) + rows("treated", "gain", ones(40, 60))
+    scores = [{**row, "grader": "judge: says the same"} for row in scores]
+    assert "A judge graded, and its error is not in these numbers" in prove(scores)["treated"]["sentence"]
+    found = prove(scores, judge=Measured(90, 100, 80, 100))["treated"]
+    fixed = found["gain"]["judge_corrected"]
+    better = 91 / 102 + 81 / 102 - 1  # one success and one failure added to each
+    assert fixed["difference"] == pytest.approx(0.5 / better)
+    assert fixed["interval"][0] < fixed["difference"] < fixed["interval"][1]
+    assert fixed["interval"][1] - fixed["interval"][0] > (found["gain"]["interval"][1] - found["gain"]["interval"][0])
+    assert "corrected for its errors on 200 answers graded by people" in found["sentence"]
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
 def test_cases_answered_on_one_side_only_are_counted_and_left_out():
@@ -144,17 +210,50 @@ def test_cases_answered_on_one_side_only_are_counted_and_left_out():
     assert "2 cases answered on one side only were left out." in found["sentence"]
 
 
-def test_groups_widen_the_interval_and_are_compared_each():
+def test_few_clusters_prove_nothing_and_that_is_said():
     groups = ["a"] * 10 + ["b"] * 10 + [""] * 4
     found = proved((ones(0, 24), ones(18, 24)), groups=groups)
     gain = found["gain"]
     assert gain["groups"]["a"] == {"n": 10, "fixed": 10, "broken": 0, "p": 2 / 2**10, "p_holm": 4 / 2**10}
     assert gain["groups"]["b"]["fixed"] == 8
     # Groups of net 10, 8, 0, 0, 0, 0: of the four flips two are as far out.
-    assert gain["p_grouped"] == 0.5
-    assert found["verdict"] == "improved" and "the evidence is weaker (p = 0.500)" in found["sentence"]
+    assert gain["p"] == 0.5 and gain["p_cases"] == 2 / 2**18
+    assert found["verdict"] == "unproven"
+    assert "24 cases are only 6 clusters of related cases; 15 are needed" in found["sentence"]
     plain = proved((ones(0, 24), ones(18, 24)))["gain"]["interval"]
     assert gain["interval"][1] - gain["interval"][0] > plain[1] - plain[0]
+    # However sure the sum is: 14 clusters that all got better stay unproven, 15 do not.
+    for k, verdict in ((14, "unproven"), (15, "improved")):
+        all_fixed = proved((ones(0, 2 * k), ones(2 * k, 2 * k)), groups=[f"g{i // 2}" for i in range(2 * k)])
+        assert all_fixed["gain"]["p"] == 2 / 2**k and all_fixed["verdict"] == verdict
+
+
+def test_the_group_is_the_unit_of_the_primary_test():
+    # 20 pages of 5 questions: 13 pages got better in one question each, 7 in all five; none worse.
+    after = [i % 5 == 0 or i >= 65 for i in range(100)]
+    found = proved((ones(0, 100), after), GOOD_GUARD, groups=[f"page {i // 5}" for i in range(100)])
+    assert found["gain"]["test"] == "sign flips of 20 groups, exact"
+    assert found["gain"]["p"] == 2 / 2**20 and found["verdict"] == "improved"
+    # 45 fixed and 15 broken, but each page as a whole: 60 changes are 12, 9 against 3.
+    before = [40 <= i < 55 for i in range(100)]
+    found = proved((before, [i < 40 or 55 <= i < 60 for i in range(100)]), groups=[f"p{i // 5}" for i in range(100)])
+    assert found["gain"]["p"] == pytest.approx(2 * (1 + 12 + 66 + 220) / 2**12) and found["verdict"] == "unproven"
+    assert found["gain"]["p_cases"] < 0.001
+    assert "counted by their 20 groups the evidence is weaker" in found["sentence"]
+    assert "100 cases in 20 groups can show a gain of" in found["sentence"]
+    assert found["gain"]["related"]["icc"] > 0.9
+
+
+def test_a_guard_of_few_clusters_excludes_nothing():
+    scores = rows("control", "gain", ones(0, 20)) + rows("treated", "gain", ones(12, 20))
+    for groups, verdict in ((14, "unproven"), (40, "unproven"), (150, "improved")):
+        guard = [f"g{i % groups}" for i in range(150)]
+        both = rows("control", "guard", ones(150, 150), guard) + rows("treated", "guard", ones(150, 150), guard)
+        found = prove(scores + both)["treated"]
+        assert found["verdict"] == verdict and found["guard"]["non_inferior"] is (verdict == "improved")
+    assert found["guard"]["needed"] == 73
+    few = prove(scores + [{**row, "group": f"g{i % 40}"} for i, row in enumerate(both)])["treated"]
+    assert "150 cases in 40 groups cannot exclude a loss of 5 points; at least 73 unrelated guard" in few["sentence"]
 
 
 def test_many_arms_are_corrected_by_holm():
@@ -165,6 +264,9 @@ def test_many_arms_are_corrected_by_holm():
     assert list(found) == ["rag", "lora", "both"]
     assert found["rag"]["p_holm"] == 0.0625
     assert "Counting that 3 variants were tried, the gain is not significant (p = 0.062)" in found["rag"]["sentence"]
+    # Alone it would have been improved: the best of several tries has to be better than that.
+    alone = prove([row for row in scores if row["arm"] in ("control", "rag")])
+    assert found["rag"]["verdict"] == "unproven" and alone["rag"]["verdict"] == "improved"
     assert found["both"]["p_holm"] == pytest.approx(3 * 2 / 2**20)
 
 
