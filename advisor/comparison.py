@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 from advisor.redact import redact
 from advisor.versus import AFTER, BEFORE, Versus
 from advisor.wording import one_line, p_value, percent, points, points_span
+from eval.judge_error import Measured
 from eval.prove import prove
 
 PARTS = {"gain": "all cases", "guard": "guard (passed before)", "general": "general questions"}
@@ -115,13 +116,15 @@ class Comparison:
         return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(suite, encoding="unicode")}\n'
 
 
-def compared(before: str, after: str, joined: Versus, *, margin: float, replayed: bool) -> Comparison:
-    """The proof of two joined files; `margin` is a rate.
+def compared(
+    before: str, after: str, joined: Versus, *, margin: float, replayed: bool, judge: Measured | None = None
+) -> Comparison:
+    """The proof of two joined files; `margin` is a rate, `judge` the measured error of a judge that graded them.
 
     Failures that were chosen because they failed prove nothing without a replay (regression to the mean), so without
     `replayed` such a comparison is unproven, whatever the numbers. Raises EvalError where nothing can be compared.
     """
-    found = dict(prove(joined.rows, margin=margin, whole=joined.whole)[AFTER])
+    found = dict(prove(joined.rows, margin=margin, judge=judge, whole=joined.whole)[AFTER])
     if joined.selected and not replayed:
         found["verdict"] = "unproven"
         rest = str(found["sentence"]).partition(": ")[2]

@@ -1,29 +1,36 @@
-"""Graders that a user names: of the table in eval, with values of their own or the reference, or a file of checks."""
+"""Graders that a user names: of the table in eval, a file of checks, or a model as judge with its measured error."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from advisor.errors import WrongUsage
+from advisor.errors import UnreadableLog, WrongUsage
 from advisor.records import Failure
-from advisor.versus import Grader
+from advisor.versus import AFTER, BEFORE, Grader, Pair, Versus
 from eval.checks import CHECKS, CrashedCheck
 from eval.grade import grade
+from eval.judge_error import Measured
+from eval.trusted import load_checks
 
+SIDES = {"before": BEFORE, "after": AFTER}
+JUDGE_TOKENS = 200  # a verdict, a nonce and at most twenty words
 OWN = "checks"  # the checks that a row brings along
 OVERLAP_AT_LEAST = 0.5  # of a token F1 that is asked for without a number
 
 
-def grader(named: Sequence[str]) -> Grader:
-    """A grader of `TYPE` or `TYPE=VALUE` each, all of which must pass; see `eval.checks.CHECKS` for the types.
+def grader(named: Sequence[str], own: Path | None = None) -> Grader:
+    """A grader of `TYPE` or `TYPE=VALUE` each, and of the functions in the file `own`, all of which must pass.
 
-    Without a value a type of content is held against the row's reference, one of form against nothing. `checks` are the
-    row's own. A row without what a grader needs cannot be graded. Raises WrongUsage (exit code 2) for a type that is
-    not there, or a value that it cannot take.
+    The types are those of `eval.checks.CHECKS`. Without a value a type of content is held against the row's reference,
+    one of form against nothing; `checks` are the row's own. A row without what a grader needs cannot be graded. Raises
+    WrongUsage (exit code 2) for a type that is not there, a value that it cannot take, or a function that crashes.
     """
     wanted = [_parsed(name) for name in named]
+    rulings = load_checks(own) if own else {}
+    called = ", ".join((*named, *rulings))
 
     def graded(row: Failure, partner: Failure) -> Mapping[str, Any] | None:
         if row.error:
@@ -35,12 +42,81 @@ def grader(named: Sequence[str]) -> Grader:
                 return None
             checks += found
         try:
-            result = grade(row.output, checks)
+            result = grade(row.output, checks) if checks else None
+            said = [check(row.output, _as_case(row, partner)).passed for check in rulings.values()]
         except CrashedCheck as crashed:
-            raise WrongUsage("--grader", str(crashed), "see docs/graders.md") from None
-        return {"passed": result.passed, "form": result.form, "content": result.content, "grader": ", ".join(named)}
+            raise WrongUsage("--checks" if own else "--grader", str(crashed), "see docs/graders.md") from None
+        ruled = [one for one in said if one is not None]
+        if result is None:
+            return {"passed": all(ruled), "grader": called} if ruled else None
+        return {"passed": result.passed and all(ruled), "form": result.form, "content": result.content,
+                "grader": called}  # fmt: skip
+
+    return lambda pairs: [graded(row, partner) for row, partner in pairs]
+
+
+def judging(url: str, model: str = "") -> Grader:
+    """A model behind an OpenAI-compatible endpoint as the grader; what it cannot be trusted on is not graded."""
+    from eval.judged import Case, judge
+    from rag.endpoint import endpoint
+
+    ask = endpoint(url, model, max_tokens=JUDGE_TOKENS)
+
+    def graded(pairs: Sequence[Pair]) -> list[Mapping[str, Any] | None]:
+        cases = [
+            Case(str(at), row.prompt, "\n".join(partner.reference or row.reference), row.output)
+            for at, (row, partner) in enumerate(pairs)
+        ]
+        named = f"judge {model or url}"
+        return [
+            None if one.verdict == "unreadable" else {"passed": one.verdict == "pass", "grader": named}
+            for one in judge(cases, ask)
+        ]
 
     return graded
+
+
+def measured(joined: Versus, labels: Path) -> Measured:
+    """How a judge's grades agree with people's: `labels` holds JSON lines {id, passed, side: before | after}.
+
+    Raises UnreadableLog (exit code 1) with file:line for a row that is none, and where no label meets a grade.
+    """
+    said = {(str(row["arm"]), str(row["id"])): bool(row["passed"]) for row in joined.rows}
+    pairs = []
+    for number, line in enumerate(_lines(labels), start=1):
+        try:
+            row = json.loads(line)
+            side, name, right = SIDES[row.get("side", "after")], str(row["id"]), row["passed"]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            right = None
+        if not isinstance(right, bool):
+            allowed = "id, passed (true or false) and side (before or after)"
+            raise UnreadableLog(f"{labels}:{number}", "is no label", allowed)
+        if (side, name) in said:
+            pairs.append((said[side, name], right))
+    if not pairs:
+        raise UnreadableLog(str(labels), "labels no answer that the judge graded", "ids of the two logs")
+    right_ones, wrong_ones = [said for said, right in pairs if right], [said for said, right in pairs if not right]
+    return Measured(sum(right_ones), len(right_ones), sum(not said for said in wrong_ones), len(wrong_ones))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnreadableLog(str(path), f"cannot be read ({error})", "JSON lines") from None
+
+
+def _as_case(row: Failure, partner: Failure) -> dict[str, Any]:
+    """What a user's own check is shown of a case."""
+    return {
+        "id": row.id,
+        "prompt": row.prompt,
+        "messages": [dict(message) for message in row.messages],
+        "reference": list(partner.reference or row.reference),
+        "context": list(partner.context or row.context),
+        "metadata": dict(partner.metadata),
+    }
 
 
 def _parsed(name: str) -> tuple[str, Any]:

@@ -15,14 +15,24 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
-@click.option("--grader", "graders", multiple=True, metavar="TYPE[=VALUE]", help="Grade both logs by this; of several all must pass.")
+@click.option(
+    "--grader",
+    "graders",
+    multiple=True,
+    metavar="TYPE[=VALUE]",
+    help="Grade both logs by it; of several all must pass.",
+)
+@click.option(
+    "--checks", type=click.Path(path_type=Path), help="Your check_... functions: a Python file, which is run."
+)
+@click.option("--judge", default="", help="URL of an endpoint that grades both logs.")
+@click.option("--judge-model", default="", help="The model asked there.")
+@click.option("--labels", type=click.Path(path_type=Path), help="People's grades, which measure the judge's error.")
 @click.option("--arms", nargs=2, metavar="BEFORE AFTER", help="Which arms, where files of scores hold several.")
 @click.option("--cluster", default="", metavar="FIELD", help="Cases that stand or fall together; none.  [near copies]")
 @click.option("--margin", default=5.0, show_default=True, type=click.FloatRange(0, 100, min_open=True, max_open=True),
               help="Points that guard cases may lose.")  # fmt: skip
-@click.option(
-    "--replayed", is_flag=True, help="BEFORE is a replay of the untouched model, not the log that was cut."
-)
+@click.option("--replayed", is_flag=True, help="BEFORE is a replay of the untouched model, not the log that was cut.")
 @click.option("--json", "form", flag_value="json", help="All findings as JSON.")
 @click.option("--markdown", "form", flag_value="markdown", help="A comment for a pull request.")
 @click.option("--junit", "form", flag_value="junit", help="JUnit XML, a test a case.")
@@ -31,6 +41,10 @@ def prove(
     before: Path,
     after: Path,
     graders: tuple[str, ...],
+    checks: Path | None,
+    judge: str,
+    judge_model: str,
+    labels: Path | None,
     arms: tuple[str, str] | None,
     cluster: str,
     margin: float,
@@ -45,12 +59,18 @@ def prove(
     on them first.
     """
     from advisor.comparison import compared
-    from advisor.grading import grader
+    from advisor.errors import WrongUsage
+    from advisor.grading import grader, judging, measured
     from advisor.versus import versus
 
-    grade = grader(graders) if graders else None
+    if judge and (graders or checks):
+        raise WrongUsage("--judge", "given together with other graders", "one of the two", "leave one out")
+    if labels and not judge:
+        raise WrongUsage("--labels", "nothing to measure", fix="add --judge URL")
+    grade = judging(judge, judge_model) if judge else grader(graders, checks) if graders or checks else None
     joined = versus(before, after, grader=grade, arms=arms or None, cluster=cluster)
-    found = compared(str(before), str(after), joined, margin=margin / 100, replayed=replayed)
+    error = measured(joined, labels) if labels else None
+    found = compared(str(before), str(after), joined, margin=margin / 100, replayed=replayed, judge=error)
     if form == "json":
         click.echo(json.dumps(found.as_dict(), ensure_ascii=False))
     elif form == "markdown":

@@ -21,7 +21,8 @@ SCORE_KEYS = ("id", "arm", "passed")  # what tells a row of scores.jsonl from on
 MAX_LINE_BYTES = 16 * 2**20
 _COPY = re.compile(r"(.+)#(\d+)")  # `Reading` names the second row of one id so
 
-Grader = Callable[[Failure, Failure], Mapping[str, Any] | None]  # (answered, its partner) -> graded, None: cannot tell
+Pair = tuple[Failure, Failure]  # what was answered, and the row that its reference and checks are taken from
+Grader = Callable[[Sequence[Pair]], Sequence[Mapping[str, Any] | None]]  # None: it cannot tell
 Row = Mapping[str, Any]
 
 
@@ -130,8 +131,8 @@ def _logs(before: Path, after: Path, grader: Grader | None, cluster: str) -> Ver
     ungraded: list[str] = []
 
     def graded(rows: Sequence[Named], arm: str) -> Iterator[dict[str, Any]]:
-        for one in rows:
-            said = grader(one.row, first[one.case]) if grader else _own(one.row)
+        grades = grader([(one.row, first[one.case]) for one in rows]) if grader else [_own(one.row) for one in rows]
+        for one, said in zip(rows, grades, strict=True):
             if said is None:
                 ungraded.append(one.case)
                 continue

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -197,3 +200,76 @@ def test_a_file_that_cannot_be_compared_is_told_in_one_line(
 def test_missing_files_are_told(tmp_path: Path) -> None:
     result = run(tmp_path / "none.jsonl", tmp_path / "none.jsonl")
     assert result.exit_code == 1 and "cannot be opened" in result.output
+
+
+def test_a_file_of_checks_is_run_and_what_crashes_in_it_is_told(better: tuple[Path, Path], tmp_path: Path) -> None:
+    own = tmp_path / "my_checks.py"
+    own.write_text(
+        "def check_code(answer, case):\n"
+        "    assert case['prompt'] and case['reference']\n"
+        "    return case['reference'][0] in answer\n"
+        "def check_short(answer, case):\n"
+        "    return '' if len(answer) < 100 else 'too long'\n"
+    )
+    found = json.loads(run(*better, "--checks", own, "--json").output)
+    assert (found["findings"]["gain"]["control_passed"], found["findings"]["gain"]["treated_passed"]) == (10, 30)
+    both = json.loads(run(*better, "--checks", own, "--grader", "max-words=3", "--json").output)
+    assert both["findings"]["gain"]["treated_passed"] == 0
+    own.write_text("def check_code(answer, case):\n    return case['none of these']\n")
+    result = run(*better, "--checks", own)
+    assert result.exit_code == 2 and "my_checks.py:2" in result.output and "Traceback" not in result.output
+    assert run(*better, "--checks", tmp_path / "none.py").exit_code == 1
+
+
+class Judge(BaseHTTPRequestHandler):
+    """Passes an answer that says its reference, and wrongly every one that says `red` to a question about lamps."""
+
+    def do_POST(self) -> None:
+        system, user = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"]
+        nonce = re.search(r'"nonce": "([^"]+)"', system["content"])
+        assert nonce
+        data = user["content"]
+        shown = dict(line.split(": ", 1) for line in data.splitlines()[1:-1])
+        prompt, reference, answer = (json.loads(shown[key]) for key in ("question", "reference", "answer"))
+        fooled = "red" in answer and "lamp" in prompt and reference.startswith("code")
+        verdict = "pass" if reference in answer or fooled else "fail"
+        said = json.dumps({"nonce": nonce[1], "why": "as it is", "verdict": verdict})
+        raw = json.dumps({"choices": [{"message": {"content": said}, "finish_reason": "stop"}]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_judge_grades_and_its_error_on_labels_is_carried_into_the_interval(
+    better: tuple[Path, Path], tmp_path: Path
+) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Judge)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/v1"
+    try:
+        plain = json.loads(run(*better, "--judge", url, "--json").output)
+        gain = plain["findings"]["gain"]
+        assert (
+            gain["judged"] and gain["treated_passed"] > 30 and "its error is not in these numbers" in plain["sentence"]
+        )
+        labels = tmp_path / "labels.jsonl"
+        rows = [{"id": f"q{n}", "passed": n < 10, "side": "before"} for n in range(40)]
+        labels.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        found = json.loads(run(*better, "--judge", url, "--labels", labels, "--json").output)
+        corrected = found["findings"]["gain"]["judge_corrected"]
+        assert corrected["labelled"] == 40
+        low, high = corrected["interval"]
+        assert low < 0.5 < high and high - low > gain["interval"][1] - gain["interval"][0]  # 20 of 40 it is
+        labels.write_text('{"id": "q1", "passed": "yes"}\n')
+        told = run(*better, "--judge", url, "--labels", labels)
+        assert told.exit_code == 1 and "labels.jsonl:1" in told.output
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert run(*better, "--judge", url, "--grader", "equals").exit_code == 2
+    assert run(*better, "--labels", labels).exit_code == 2
