@@ -7,18 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from advisor.cases import own_checks
 from advisor.errors import UnreadableLog, WrongUsage
 from advisor.records import Failure
 from advisor.versus import AFTER, BEFORE, Grader, Pair, Versus
-from eval.checks import CHECKS, CrashedCheck
+from eval.checks import CHECKS, CrashedCheck, check_from
 from eval.grade import grade
+from eval.graders.similar import use_encoder
 from eval.judge_error import Measured
 from eval.trusted import load_checks
 
 SIDES = {"before": BEFORE, "after": AFTER}
 JUDGE_TOKENS = 200  # a verdict, a nonce and at most twenty words
 OWN = "checks"  # the checks that a row brings along
-OVERLAP_AT_LEAST = 0.5  # of a token F1 that is asked for without a number
 
 
 def grader(named: Sequence[str], own: Path | None = None) -> Grader:
@@ -31,13 +32,15 @@ def grader(named: Sequence[str], own: Path | None = None) -> Grader:
     wanted = [_parsed(name) for name in named]
     rulings = load_checks(own) if own else {}
     called = ", ".join((*named, *rulings))
+    if any(kind == "similar" for kind, _ in wanted):
+        _similarity()
 
     def graded(row: Failure, partner: Failure) -> Mapping[str, Any] | None:
         if row.error:
             return {"passed": False, "grader": "an error came instead of an answer"}
         checks: list[Mapping[str, Any]] = []
         for kind, value in wanted:
-            found = _made(kind, value, row.output, partner, row)
+            found = _made(kind, value, partner, row)
             if found is None:
                 return None
             checks += found
@@ -131,21 +134,24 @@ def _parsed(name: str) -> tuple[str, Any]:
         return kind, text
 
 
-def _made(kind: str, value: Any, answer: str, partner: Failure, row: Failure) -> list[Mapping[str, Any]] | None:
+def _made(kind: str, value: Any, partner: Failure, row: Failure) -> list[Mapping[str, Any]] | None:
     """The checks of one grader for one row; None where the row lacks what it needs."""
     if kind == OWN:
-        return list(partner.checks or row.checks) or None
+        return list(own_checks(partner) or own_checks(row)) or None
     if value is not None or CHECKS[kind].of == "form":
         return [{"type": kind, "value": value}]
-    references = [text for text in partner.reference or row.reference if text.strip()]
-    if not references:
-        return None
-    forms: list[Any] = [references, references[0], {"text": references, "at_least": OVERLAP_AT_LEAST}]
-    for given in forms:  # a type takes all references, one, or an object with them
-        check = {"type": kind, "value": given}
-        try:
-            grade(answer, [check])
-        except CrashedCheck:
-            continue
-        return [check]
-    return None
+    try:
+        made = check_from(kind, partner.reference or row.reference)
+    except CrashedCheck as crashed:
+        raise WrongUsage("--grader", str(crashed), fix=f"give it a value: --grader {kind}=VALUE") from None
+    return [made] if made else None
+
+
+def _similarity() -> None:
+    """Give the grader `similar` the default sentence vectors."""
+    from advisor.diagnose import default_embedder
+
+    embedder = default_embedder()
+    if not embedder:
+        raise WrongUsage("--grader", "similar needs sentence vectors", fix="pip install 'formfacts[rag]'")
+    use_encoder(embedder.encode)

@@ -19,6 +19,9 @@ ORDINALS = (
 # "one" is a pronoun after these, and before "of": "no one", "which one", "one of them".
 BEFORE_PRONOUN = frozenset("no any some every each which this that the another only same other".split())
 
+MAX_CHARS = 200_000  # of a text, read: about a third of a second
+MAX_KEPT_CHARS = 20_000  # of a text whose words are kept for the next check of the same answer
+
 _CLASSES = (
     "\u0e00-\u0e7f\u1100-\u11ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"  # scripts without word spaces
 )
@@ -43,8 +46,16 @@ def _plain(text: str) -> str:
     return re.sub(r"\bper cent\b", "percent", text.replace("%", " percent "))
 
 
-@lru_cache(maxsize=4096)
 def _folded(text: str) -> tuple[str, ...]:
+    return _kept(text) if len(text) <= MAX_KEPT_CHARS else _cut(text[:MAX_CHARS])
+
+
+@lru_cache(maxsize=4096)
+def _kept(text: str) -> tuple[str, ...]:
+    return _cut(text)
+
+
+def _cut(text: str) -> tuple[str, ...]:
     raw: list[str] = []
     for token in _TOKEN.findall(_plain(text)):
         split = _UNIT.fullmatch(token)

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 from eval.asked import form_checks
 from eval.checks import CHECKS, CrashedCheck, axis_of, passes
-from eval.fold import numbers, words
-from eval.structure import parsed_sql, scalars, whole_json
+from eval.fold import words
+from eval.graders.numbers import lone_number
+from eval.graders.sql import looks_like_sql
+from eval.structure import scalars, whole_json
 
 __all__ = ["CrashedCheck", "Grade", "default_checks", "grade"]
 
@@ -91,15 +93,15 @@ def _content_candidates(prompt: str, references: list[str]) -> list[list[dict[st
     first = whole_json(references[0])
     if isinstance(first, dict | list) and first:
         return _json_candidates(first, any(check["type"] == "is-json" for check in form_checks(prompt)))
-    if all(_looks_like_sql(reference) for reference in references):
+    if all(looks_like_sql(reference) for reference in references):
         return [[{"type": "sql-equal", "value": references}], [{"type": "equals", "value": references}]]
     exact = {"type": "equals", "value": references}
     if len(references) == 1 and re.fullmatch(r"\(?[A-Z][.)]?", references[0].strip()):
         letter = re.sub(r"\W", "", references[0])
         pattern = rf"(?<![A-Za-z']){letter}(?![A-Za-z'])"
         return [[{"type": "regex", "value": pattern, "of": "content"}], [exact]]
-    if len(references) == 1 and _is_number(references[0]):
-        return [[{"type": "number", "value": numbers(references[0])[0]}], [exact]]
+    if len(references) == 1 and (number := lone_number(references[0])) is not None:
+        return [[{"type": "number", "value": number}], [exact]]
     named = _figures_and_names(references[0]) if len(references) == 1 else ([], [])
     short = [reference for reference in references if len(words(reference)) <= SHORT_WORDS]
     if short:
@@ -132,16 +134,3 @@ def _json_candidates(wanted: Any, asked: bool) -> list[list[dict[str, Any]]]:
     shaped = [*content, *shape]
     equal = [*shape, {"type": "json-equal", "value": wanted}, *content]
     return [shaped, equal] if asked else [content, shaped, equal]
-
-
-def _looks_like_sql(text: str) -> bool:
-    start = re.match(r"\s*(?:select|with|insert\s+into|update|delete\s+from|create\s+table)\s+\S", text, re.I)
-    return start is not None and parsed_sql(text) is not None
-
-
-def _is_number(text: str) -> bool:
-    """A lone number, perhaps with a sign of currency or percent."""
-    return (
-        re.fullmatch(r"\s*[$\u20ac\u00a3\u00a5]?\s*-?[\d.,'\s]*\d\s*%?\s*", text) is not None
-        and len(numbers(text)) == 1
-    )

@@ -15,7 +15,7 @@ MAX_PATTERN_CHARS = 2_000
 MAX_TEXT_CHARS = 20_000
 # Backtracking over k unbounded repeats costs at most about n**k steps; 1e7 steps are under a second.
 MAX_STEPS = 1e7
-TIMEOUT_S = 5.0
+TIMEOUT_S = 1.5
 _CHILD = (
     "import json,re,sys;p,t,f=json.load(sys.stdin);r=re.compile(p);"
     "print(int(bool(r.fullmatch(t) if f else r.search(t))))"
@@ -63,7 +63,7 @@ def _compiled(pattern: str) -> tuple[re.Pattern[str], int, bool]:
 def matches(pattern: str, text: str, *, full: bool = False) -> bool:
     """Whether the pattern is found in the text (or matches all of it), on the first 20,000 characters.
 
-    A pattern that could backtrack for long runs in a child process that is ended after 5 s. Raises BadPattern.
+    A pattern that could backtrack for long runs in a child process that is ended after 1.5 s. Raises BadPattern.
     """
     compiled, repeats, nested = _compiled(pattern)
     if full and len(text) > MAX_TEXT_CHARS:
@@ -86,7 +86,7 @@ def _in_child(pattern: str, text: str, full: bool) -> bool:
             check=True,
         )
     except subprocess.TimeoutExpired as error:
-        raise BadPattern(f"the pattern did not come to an end in {TIMEOUT_S:.0f} s: it backtracks") from error
+        raise BadPattern(f"the pattern did not come to an end in {TIMEOUT_S:g} s: it backtracks") from error
     except subprocess.CalledProcessError as error:
         raise BadPattern("the pattern breaks the engine of regular expressions") from error
     return done.stdout.strip() == "1"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+import time
+from functools import cache
 from typing import Any
 
 from eval.fold import numbers, same
@@ -12,6 +14,7 @@ from eval.fold import numbers, same
 # Repair and parsing are slow on long nonsense, about 1 s at these lengths; what lies beyond is not read.
 MAX_REPAIR_CHARS = 10_000
 MAX_SQL_CHARS = 10_000
+MAX_SQL_S = 0.4  # of the processor, for parsing one text
 _FENCE = re.compile(r"```[\w+-]*\s*\n?(.*?)(?:```|\Z)", re.S)
 _SQL_START = re.compile(r"\b(?:SELECT|WITH|INSERT\s+INTO|UPDATE|DELETE\s+FROM|CREATE|ALTER|DROP)\b", re.I)
 NOTHING = object()
@@ -111,28 +114,59 @@ def scalars(value: Any) -> list[str]:
 
 
 def parsed_sql(text: str, dialect: str | None = None) -> Any:
-    """The syntax tree when the text is exactly one SQL statement, else None."""
-    import sqlglot
-    from sqlglot import expressions
+    """The syntax tree when the text is exactly one SQL statement, else None.
+
+    None too for what takes more than 0.4 s of the processor: long chains of calls take sqlglot minutes.
+    """
+    from sqlglot import Dialect, expressions
     from sqlglot.errors import SqlglotError
 
     kinds = (expressions.Query, expressions.DML, expressions.DDL, expressions.Alter, expressions.Drop)
+    spoken, text = Dialect.get_or_raise(dialect), text[:MAX_SQL_CHARS]
     try:
-        trees = [tree for tree in sqlglot.parse(text[:MAX_SQL_CHARS], dialect=dialect) if tree is not None]
-    except (SqlglotError, RecursionError):
+        parsed = _timed(spoken.parser_class)(dialect=spoken).parse(spoken.tokenize(text), text)
+    except (SqlglotError, RecursionError, TimeoutError):
         return None
+    trees = [tree for tree in parsed if tree is not None]
     return trees[0] if len(trees) == 1 and isinstance(trees[0], kinds) else None
 
 
-def found_sql(answer: str, dialect: str | None = None) -> Any:
-    """The tree of the first SQL statement found in the answer (fences and prose around it dropped), else None."""
+@cache
+def _timed(parser: type) -> type:
+    """sqlglot's parser with a look at the clock at every token."""
+
+    class Timed(parser):  # type: ignore[misc]
+        ends_s = 0.0
+
+        def parse(self, *given: Any, **named: Any) -> Any:
+            self.ends_s = time.process_time() + MAX_SQL_S
+            return super().parse(*given, **named)
+
+        def _advance(self, times: int = 1) -> None:
+            if self.ends_s and time.process_time() > self.ends_s:
+                raise TimeoutError
+            super()._advance(times)
+
+    return Timed
+
+
+def sql_candidates(answer: str) -> list[str]:
+    """Where the first SQL statement of an answer may end: at its end, the first semicolon, the first blank line.
+
+    Fences and prose before it are dropped; empty where no statement begins.
+    """
     fenced = _FENCE.search(answer)
     text = fenced.group(1) if fenced else answer
     start = _SQL_START.search(text)
     if start is None:
-        return None
+        return []
     rest = text[start.start() :]
-    for candidate in (rest, rest.split(";")[0], re.split(r"\n\s*\n", rest)[0]):
+    return list(dict.fromkeys((rest, rest.split(";")[0], re.split(r"\n\s*\n", rest)[0])))
+
+
+def found_sql(answer: str, dialect: str | None = None) -> Any:
+    """The tree of the first SQL statement found in the answer (fences and prose around it dropped), else None."""
+    for candidate in sql_candidates(answer):
         tree = parsed_sql(candidate, dialect)
         if tree is not None:
             return tree

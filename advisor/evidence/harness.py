@@ -99,7 +99,7 @@ def loose_checks(failures: Sequence[Failure]) -> dict[int, Evidence]:
     for at, failure in enumerate(failures):
         near = [told[(place[at] + step) % len(told)] for step in (1, -1, len(told) // 2)] if at in place else []
         try:
-            claims = [check for check in failure.checks if axis_of(check) != "form" and check["type"] != "not-contains"]
+            claims = [c for c in failure.checks if axis_of(c) != "form" and c["type"] not in ("not-contains", "not")]
             if not claims:
                 continue  # what claims nothing of the content rightly passes any answer
             others = [failures[other] for other in dict.fromkeys(near) if _differs(failures[other], failure)]

@@ -1,0 +1,1 @@
+"""Graders, one small file a family: each row of their tables says what it runs, covers and does not cover."""
