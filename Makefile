@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-slow lint types check wheel observe clean
+.PHONY: help demo demo-cross test test-slow lint types check wheel observe clean
 
 help:            ## these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -21,6 +21,10 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)   ## from a log of real failures to a proven fix, on this machine's CPU
 	$(BIN)/advise data/demo/failures.jsonl --docs data/demo/documents --launch --yes
+
+demo-cross: $(READY)  ## the demo, with each cure also tried on the failures of the other route
+	$(BIN)/advise data/demo/failures.jsonl --docs data/demo/documents --launch --yes --cross --beyond-prompt \
+		--phrasings data/demo/phrasings.jsonl --style-guide data/demo/style-guide
 
 test: $(READY)   ## all tests but the slow ones
 	$(BIN)/python -m pytest

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from advisor.cases import Case, Score, answer_cases, keep_answers, kept_answers
 from advisor.experiments import Experiment
@@ -15,6 +15,9 @@ from advisor.redact import redact
 from advisor.splits import instructions
 from advisor.stage import Models, Stage
 from advisor.tell import Tell
+
+if TYPE_CHECKING:
+    from finetune.train import Until
 
 
 def adapter(experiment: Experiment, cases: Sequence[Case], control: Sequence[Score], stage: Stage) -> list[Score]:
@@ -26,27 +29,31 @@ def adapter(experiment: Experiment, cases: Sequence[Case], control: Sequence[Sco
         run.write_rows("examples.jsonl", rows)
     adapter = run.folder / "adapter"
     if not (adapter / "training.json").is_file():
-        _train(rows, experiment.recipe, models, adapter, stage.tell)
+        train_adapter(rows, experiment.recipe, models, adapter, stage.tell)
     scores = answer_cases(run, "lora", cases, partial(models.tuned, adapter), stage.tell)
-    if not (run.folder / "text_loss.json").is_file():
-        from eval.general import TEXTS
-        from finetune.answer import text_loss
-
-        after = text_loss(models.loaded(stage.request.base, adapter), TEXTS)
-        before = text_loss(models.loaded(stage.request.base), TEXTS)
-        losses = {"before": sum(before) / len(before), "after": sum(after) / len(after), "texts": len(TEXTS)}
-        run.write("text_loss.json", json.dumps(losses) + "\n")
+    text_losses("text_loss.json", adapter, stage)
     return scores
+
+
+def text_losses(name: str, adapter: Path, stage: Stage) -> None:
+    """Loss on general text with and without an adapter, nats a token, to a file of the run that is not there yet."""
+    if (stage.run.folder / name).is_file():
+        return
+    from eval.general import TEXTS
+    from finetune.answer import text_loss
+
+    after = text_loss(stage.models.loaded(stage.request.base, adapter), TEXTS)
+    before = text_loss(stage.models.loaded(stage.request.base), TEXTS)
+    losses = {"before": sum(before) / len(before), "after": sum(after) / len(after), "texts": len(TEXTS)}
+    stage.run.write(name, json.dumps(losses) + "\n")
 
 
 def routed(experiment: Experiment, cases: Sequence[Case], control: Sequence[Score], stage: Stage) -> list[Score]:
     """The same adapter, served only to the standing instructions it was trained on; all else is the base's answer."""
     taught = {instructions(stage.failures[name].messages) for name in experiment.train}
     tuned = kept_answers(stage.run, "lora", cases) or []
-    chosen = [
-        after if instructions(case.messages) in taught else before
-        for case, before, after in zip(cases, control, tuned, strict=True)
-    ]
+    served = {case.id for case in cases if instructions(case.messages) in taught}
+    chosen = [after if after["id"] in served else before for before, after in zip(control, tuned, strict=True)]
     keep_answers(stage.run, experiment.id, [{**row, "arm": experiment.id} for row in chosen])
     return kept_answers(stage.run, experiment.id, cases) or []
 
@@ -57,13 +64,21 @@ def _example(failure: Failure, target: str) -> dict[str, Any]:
     return {"messages": messages, "completion": redact(target, personal=True)[0], "id": failure.id}
 
 
-def _train(rows: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any], models: Models, out: Path, tell: Tell) -> None:
+def train_adapter(
+    rows: Sequence[Mapping[str, Any]],
+    recipe: Mapping[str, Any],
+    models: Models,
+    out: Path,
+    tell: Tell,
+    until: Until | None = None,
+) -> None:
+    """Train on rows {messages, completion, id} or {text, id} with a plan's recipe; `until` ends it after an epoch."""
     from finetune.examples import Example
     from finetune.recipe import Recipe
     from finetune.train import train
 
     knobs = Recipe(**{name: recipe[name] for name in Recipe.__dataclass_fields__ if name in recipe})
-    examples = [Example(row["messages"], row["completion"], row["id"]) for row in rows]
+    examples = [Example(row.get("messages", ()), row.get("completion") or row["text"], row["id"]) for row in rows]
     models.drop()
     started = 0
     with tell.bar("lora: training steps", recipe["steps"]) as advance:
@@ -78,6 +93,7 @@ def _train(rows: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any], models:
             examples,
             out,
             knobs,
+            until=until,
             progress=progress,
             trust_remote_code=models.request.trust_remote_code,
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from advisor.keep import diagnosed
 from advisor.launch import launch
-from advisor.plan import make_plan, routed
+from advisor.plan import candidates, make_plan, routed
+from advisor.prompt_first import try_prompts
 from advisor.proof import prove_plan
 from advisor.read import read
 from advisor.replay import replay
@@ -21,7 +22,9 @@ def advise(request: Request, tell: Tell) -> Outcome:
     diagnoses = diagnosed(run, log, request, tell)
     cases = routed(log, diagnoses)
     replayed = replay(cases, log.failures, request, run, tell)
-    plan = make_plan(log, diagnoses, cases, replayed, request, run)
+    found = candidates(log, cases, replayed, request, run)
+    trials = try_prompts(found, log.failures, request, run, tell)
+    plan = make_plan(log, diagnoses, found, trials, request, run)
     if not request.agreed(plan, log, diagnoses):
         return report(run, log, diagnoses, plan)
     scores = launch(plan, log, request, run, tell)

@@ -80,13 +80,19 @@ router_file = click.option("--router", "weights", default="", help="A weights fi
 @files
 @click.option("--docs", type=click.Path(path_type=Path), help="Documents that hold the facts: a folder or a file.")
 @click.option("--base", default="embedded", show_default=True, help="What is trained: a folder, a hub id, or embedded.")
-@click.option("--model", default="", help="What answers: a folder, a hub id, or the URL of an endpoint.  [the base]")
+@click.option("--model", default="", help="What answers: a folder, a hub id, or an endpoint: URL#NAME.  [the base]")
 @click.option("--gpu", default="auto", show_default=True, help="The card to size for: a name, 24gib, cpu, auto.")
 @click.option("--run", "run_folder", type=click.Path(path_type=Path), help="The run folder.  [runs/NAME-HASH]")
 @click.option("--launch", is_flag=True, help="Run the plan.")
 @click.option("--yes", is_flag=True, help="Do not ask before the launch.")
+@click.option("--cross", is_flag=True, help="Also try documents on the form failures and an adapter on the facts.")
+@click.option("--phrasings", type=click.Path(path_type=Path), help="For --cross: JSON lines of id and prompt.")
+@click.option("--style-guide", type=click.Path(path_type=Path), help="For --cross: documents that state the formats.")
+@click.option("--beyond-prompt", is_flag=True, help="Train even where a prompt alone cures the format.")
 @click.option("--replay-limit", default=300, show_default=True, type=click.IntRange(1), help="Failures asked again.")
 @click.option("--seed", default=0, show_default=True, help="For the split, the samples and the training.")
+@click.option("--samples", default=1, show_default=True, type=click.IntRange(1, 100), help="Answers to each case.")
+@click.option("--parallel", default=4, show_default=True, type=click.IntRange(1, 256), help="Questions at a time.")
 @click.option("--trust-remote-code", is_flag=True, help="Let the base run code of its own. Off for a reason.")
 @cost_wrong
 @cost_review
@@ -105,8 +111,14 @@ def run_story(
     run_folder: Path | None,
     launch: bool,
     yes: bool,
+    cross: bool,
+    phrasings: Path | None,
+    style_guide: Path | None,
+    beyond_prompt: bool,
     replay_limit: int,
     seed: int,
+    samples: int,
+    parallel: int,
     trust_remote_code: bool,
     cost_wrong: float,
     cost_review: float,
@@ -123,6 +135,8 @@ def run_story(
         raise WrongUsage("--launch", "no terminal to ask on", fix="add --yes")
     if yes and not launch:
         raise WrongUsage("--yes", "nothing to say yes to", fix="add --launch")
+    if (phrasings or style_guide) and not cross:
+        raise WrongUsage("--phrasings, --style-guide", "only --cross reads them", fix="add --cross")
     _either_costs_or_error(ctx)
     _router(weights)  # one that cannot be is told before anything is read
     _offline_unless_hub(base, model)
@@ -151,10 +165,16 @@ def run_story(
             run=run_folder,
             replay_limit=replay_limit,
             seed=seed,
+            samples=samples,
+            parallel=parallel,
             decision=Decision(cost_wrong, cost_review, max_error),
             reviews=reviews,
             router=weights,
             trust_remote_code=trust_remote_code,
+            cross=cross,
+            phrasings=phrasings,
+            style_guide=style_guide,
+            beyond_prompt=beyond_prompt,
             may_ask_models=launch or (terminal and not as_json),
             agreed=agreed,
         ),

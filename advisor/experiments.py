@@ -6,18 +6,24 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from advisor.machine import Machine
 from advisor.records import Failure
 from advisor.run import EMBEDDED, Request
 from advisor.size import answering_s, shape_for, size, training_s
 from advisor.splits import instructions
-from eval.compare import detectable_effect
+from advisor.wanted_format import WantedFormat
+from eval.power import detectable_effect
 from finetune.lengths import count_tokens
 
 PASSAGE_TOKENS = 300  # of the passages shown; an estimate for the forecast of time
 ANSWER_TOKENS = (48, 512)
+ON_FORM, ON_FACTS = "rag-on-form", "lora-on-facts"  # each cure on the failures of the other route
+# Facts take more than form: many passes at a high rate, ended as soon as they are known (advisor.cross). Measured on
+# the demo (docs/cross.md); no row judges, since what is known is asked of the model itself.
+FACTS_RECIPE = {"rank": 32, "alpha": 64, "learning_rate": 1e-3, "epochs": 8, "replay": 8, "validation_rate": 0.0}
+PHRASINGS = 5  # of each question; an estimate for the forecast
 
 # Share of held-out failures that an experiment is expected to fix: low, likely, high. Wide on purpose: priors, until
 # a run's own ledger knows better.
@@ -25,6 +31,34 @@ EXPECTED = {
     "prompt": (0.05, 0.3, 0.8),  # the demo: 33 of 64; by format 7 to 28 of 40 (data/README.md)
     "context": (0.3, 0.65, 0.9),  # current events with RAG: +35 points on average over three 7B models (2312.05934)
     "weights": (0.3, 0.75, 0.98),  # the demo: 55 of 64 (README.md); other formats and bases may do far worse
+}
+
+
+class Prompted(NamedTuple):
+    """A cure of form that trains nothing: in the words of a plan, and the tokens that it adds to a prompt."""
+
+    does: str
+    because: str
+    tokens: int
+
+
+# In the order in which they are tried: the first that cures a format is the one to take.
+PROMPTED = {
+    "instruction": Prompted(
+        "state the format in one sentence at the end of the prompt",
+        "a sentence is the cheapest cure of form; it costs its tokens in every call",
+        0,
+    ),
+    "constrained": Prompted(
+        "hold the answer to a JSON schema or a regular expression while it is written",
+        "an answer that cannot leave the format needs no teaching of it; it costs no tokens",
+        0,
+    ),
+    "exemplar": Prompted(
+        "show one solved case of the same format first",
+        "a prompt is the cheapest cure of form; it costs tokens in every call",
+        80,
+    ),
 }
 
 
@@ -92,21 +126,42 @@ def retrieval(
     )
 
 
-def exemplar(
-    train: tuple[str, ...], held: tuple[str, ...], failures: Mapping[str, Failure], request: Request, here: Machine
-) -> Experiment:
-    prompts = [failures[name].prompt for name in held]
-    formats = len({instructions(failures[name].messages) for name in held})
+def prompted(
+    name: str,
+    train: tuple[str, ...],
+    held: Sequence[str],
+    formats: Mapping[str, WantedFormat],
+    failures: Mapping[str, Failure],
+    request: Request,
+    here: Machine,
+) -> Experiment | None:
+    """One of PROMPTED on the held-out cases of the formats that it can be tried on; None where there is no such case.
+
+    `formats` are those of the train side, by standing instructions.
+    """
+    arm = PROMPTED[name]
+    fit = {key: wanted for key, wanted in formats.items() if wanted.takes(name, request.served)}
+    judged = [i for i in held if instructions(failures[i].messages) in fit]
+    if not judged:
+        return None
+    many = f"{len(fit)} format" + ("s" if len(fit) > 1 else "")
+    recipe: dict[str, Any] = {"does": f"{arm.does} ({many})"}
+    if name != "exemplar":
+        recipe["formats"] = [wanted.told(name) for wanted in fit.values()]
+    if name == "constrained" and len(fit) < len(formats):
+        recipe["not_constrained"] = [w.told("", request.served) for key, w in formats.items() if key not in fit]
+    prompts = [failures[i].prompt for i in judged]
+    tokens = arm.tokens + max((len(w.sentence) // 3 for w in fit.values()), default=0) * (name == "instruction")
     return Experiment(
-        id="exemplar",
+        id=name,
         route="form",
         train=train,
-        recipe={"does": f"show one solved case of the same format first ({formats} formats)"},
-        costs={"peak_bytes": None, "seconds": _answers_cost(request, here, prompts, len(held), 80), "usd": None},
+        recipe=recipe,
+        costs={"peak_bytes": None, "seconds": _answers_cost(request, here, prompts, len(judged), tokens), "usd": None},
         stop_rule="if this alone passes as many as the adapter does, no training is needed",
-        because="a prompt is the cheapest cure of form; it costs tokens in every call",
+        because=arm.because,
         instead_of="nothing: it is what training has to beat",
-        **_common("prompt", held),
+        **_common("prompt", judged),
     )
 
 
@@ -154,6 +209,75 @@ def routed_adapter(whole: Experiment) -> Experiment:
         because="an adapter changes every answer it gives; a server picks the adapter by request at no cost",
         instead_of="the adapter on every prompt, whose harm the experiment before it measures",
     )
+
+
+def crossed(
+    straight: Sequence[Experiment],
+    failures: Mapping[str, Failure],
+    pages: Sequence[str],
+    request: Request,
+    here: Machine,
+) -> list[Experiment]:
+    """Each cure on the held-out failures of the other route, for those of the plan's experiments that have one.
+
+    `pages` are the texts of the documents, which the adapter reads as well. Nothing is expected of these: the trial is
+    there to find out.
+    """
+    found = []
+    for whole in straight:
+        n = len(whole.held_out)
+        open_ = {"fixed": [0, n // 2, n], "of": n, "basis": "no prior: this is what the trial is for"}
+        if whole.id == "lora":
+            prompts = [failures[name].prompt for name in whole.held_out]
+            seconds = _answers_cost(request, here, prompts, n, PASSAGE_TOKENS)
+            found.append(
+                replace(
+                    whole,
+                    id=ON_FORM,
+                    axis="context",
+                    recipe={"does": "look the format up in the house style guide, which shows an example of each"},
+                    expects=open_,
+                    costs={"peak_bytes": None, "seconds": seconds, "usd": None},
+                    stop_rule="report what comes: it is the cross-check of the adapter on form",
+                    because="whether documents cure form as well is measured, not taken for granted",
+                    instead_of="nothing: beside the adapter on the same cases",
+                )
+            )
+        elif whole.id == "rag":
+            recipe, costs = _facts_training(whole, failures, pages, request, here)
+            found.append(
+                replace(
+                    whole,
+                    id=ON_FACTS,
+                    axis="weights",
+                    recipe=recipe,
+                    expects=open_,
+                    costs=costs,
+                    stop_rule="train until 90 % of the training phrasings are answered; else it is no fair trial",
+                    because="whether an adapter can hold the facts as well is measured, not taken for granted",
+                    instead_of="nothing: beside RAG on the same cases",
+                )
+            )
+    return found
+
+
+def _facts_training(
+    whole: Experiment, failures: Mapping[str, Failure], pages: Sequence[str], request: Request, here: Machine
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The recipe of an adapter that is to learn the facts, and its costs if it takes all epochs."""
+    recipe: dict[str, Any] = {"does": "train an adapter on the documents and on other phrasings of the questions"}
+    shape = shape_for(request.base)
+    if shape is None:
+        return recipe | FACTS_RECIPE | {"steps": 0, "sized": False}, {"peak_bytes": None, "seconds": None, "usd": None}
+    parts = [part for page in pages for part in page.split("\n\n") if part.strip()]
+    asked = [failures[name].prompt for name in whole.held_out]
+    lengths, _ = count_tokens(_tokenizer_folder(request.base), [*parts, *asked * PHRASINGS])
+    sized, memory = size(shape, lengths, here)
+    recipe |= sized | FACTS_RECIPE
+    rows = len(lengths) + recipe["replay"]
+    recipe["steps"] = recipe["epochs"] * math.ceil(rows / (recipe["batch"] * recipe["accumulation"]))
+    costs = {"peak_bytes": list(memory.process), "seconds": training_s(shape, lengths, recipe, here), "usd": None}
+    return recipe, costs
 
 
 def _tokenizer_folder(base: str) -> Path | None:

@@ -7,18 +7,28 @@ from functools import partial
 
 from advisor.adapting import adapter, routed
 from advisor.cases import Score, answer_cases, general_cases, guard_cases, kept_answers
-from advisor.experiments import Experiment
+from advisor.cross import EXAMPLES, adapter_on_facts, retrieval_on_form
+from advisor.experiments import ON_FACTS, ON_FORM, Experiment
 from advisor.grounding import retrieval
 from advisor.plan import Plan
-from advisor.prompts import exemplar
+from advisor.prompts import PROMPTS
 from advisor.read import Log
 from advisor.records import Failure
 from advisor.run import Request, Run
 from advisor.stage import Models, Stage, control_of
+from advisor.staleness import staleness
 from advisor.tell import Tell
 from eval.leaks import leaked
 
-TREATMENTS = {"exemplar": exemplar, "rag": retrieval, "lora": adapter, "lora-routed": routed}
+TREATMENTS = {
+    **PROMPTS,
+    "rag": retrieval,
+    "lora": adapter,
+    "lora-routed": routed,
+    ON_FORM: retrieval_on_form,
+    ON_FACTS: adapter_on_facts,
+}
+EXAMPLES_OF = {"lora": "examples.jsonl", "lora-routed": "examples.jsonl", ON_FACTS: EXAMPLES}
 
 
 def launch(plan: Plan, log: Log, request: Request, run: Run, tell: Tell) -> list[Score]:
@@ -39,18 +49,21 @@ def launch(plan: Plan, log: Log, request: Request, run: Run, tell: Tell) -> list
             treated = TREATMENTS[experiment.id](experiment, cases, control, stage)
         scores += [{**row, "experiment": experiment.id} for row in [*control, *treated]]
     run.write_rows("scores.jsonl", scores)
+    if request.cross:
+        staleness(stage, scores)
     return scores
 
 
 def _untaught(experiment: Experiment, failures: Mapping[str, Failure], run: Run, tell: Tell) -> list[str]:
     """The held-out cases of an experiment but those whose question it was taught, which prove nothing.
 
-    Taught is what its train side asks, and what lies in examples.jsonl: a file in the run folder can be of another
+    Taught is what its train side asks, and what lies in its examples: a file in the run folder can be of another
     split, or be edited.
     """
     taught = [failures[name].asked for name in experiment.train]
     if experiment.axis == "weights":
-        taught += [turn["content"] for row in run.rows("examples.jsonl") for turn in row.get("messages", ())]
+        for row in run.rows(EXAMPLES_OF[experiment.id]):
+            taught += [row.get("text", ""), *(turn["content"] for turn in row.get("messages", ()))]
     gone = set(leaked({name: failures[name].asked for name in experiment.held_out}, taught))
     if gone:
         tell.say(f"  {len(gone)} held-out cases were taught and are not scored: {', '.join(sorted(gone)[:3])}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import Environment, StrictUndefined
 
+from advisor.cross import crossed, told
 from advisor.experiments import Experiment
 from advisor.records import VERDICTS, Diagnosis, Failure
 from advisor.redact import redact
@@ -37,10 +38,14 @@ if TYPE_CHECKING:
 EXAMPLES, TURNED, LISTED, EVIDENCE, CHARACTERS = 5, 12, 50, 6, 1500
 
 TITLES = {
+    "instruction": "The format stated in the prompt",
+    "constrained": "Answers held to the format as they are written",
     "exemplar": "An example in the prompt",
     "rag": "Documents to look it up in",
     "lora": "A trained adapter, on every prompt",
     "lora-routed": "The same adapter, only where it was trained",
+    "rag-on-form": "The style guide to look the format up in",
+    "lora-on-facts": "An adapter that was taught the facts",
 }
 PARTS = {
     "gain": "Held-out failures",
@@ -69,6 +74,7 @@ def page(outcome: Outcome) -> str:
     diagnosed = list(zip(outcome.log.failures, outcome.diagnoses, strict=True))
     ledger = list(outcome.run.rows("ledger.jsonl")) if outcome.proofs else []
     experiments = [_experiment(e, outcome.proofs.get(e.id)) for e in plan.experiments]
+    cross = crossed(outcome.proofs, outcome.scores, outcome.run)
     html: str = _template().render(
         name=outcome.run.folder.name,
         launched=bool(outcome.proofs),
@@ -86,6 +92,8 @@ def page(outcome: Outcome) -> str:
         unsure=_capped((_doubt(f, d) for f, d in diagnosed if d.verdict == "unsure"), LISTED),
         rejected=_capped(((inert(f"{r.file}:{r.line}"), _line(r.reason, 300)) for r in outcome.log.rejected), LISTED),
         meaning=PROVEN,
+        cross=cross,
+        crossed=told(cross) if cross else [],
     )
     return html + "\n"
 

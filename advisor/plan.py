@@ -11,18 +11,80 @@ from typing import Any
 import yaml
 
 from advisor.cases import Case, case_of
-from advisor.experiments import ANSWER_TOKENS, Experiment, adapter, exemplar, retrieval, routed_adapter
+from advisor.experiments import (
+    ANSWER_TOKENS,
+    EXPECTED,
+    PROMPTED,
+    Experiment,
+    adapter,
+    crossed,
+    prompted,
+    retrieval,
+    routed_adapter,
+)
 from advisor.machine import machine
 from advisor.read import Log
 from advisor.records import Diagnosis, Failure
 from advisor.run import Request, Run, fingerprint
-from advisor.splits import Encode, instructions, settle
+from advisor.splits import Encode, Split, instructions, settle
+from advisor.wanted_format import WantedFormat, shown, wanted_formats
 from advisor.wording import ADVICE
 from eval.checks import CrashedCheck
+from eval.compare import wilson
 from eval.grade import grade
 
 ROUTED = ("form", "facts")
 LEAST_EXAMPLES = 12  # fewer teach no format, and leave too few to judge by
+
+# A prompt cures a format where even the lower end of its pass rate reaches what a training run is likely to fix. That
+# takes 12 of 12 cases, or 19 of 20.
+CURED = EXPECTED["weights"][1]
+ASKED_AS = {
+    "instruction": "the format as an instruction",
+    "constrained": "the answer held to the format while it is written",
+    "exemplar": "a solved case shown first",
+}
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The failures that can be planned for: the route of each, what should have come, and which side it is on."""
+
+    cases: Mapping[str, tuple[str, Case]]
+    replayed: Mapping[str, bool] | None
+    routes: Mapping[str, str]
+    targets: Mapping[str, str]  # of form failures that have one to trust
+    split: Split
+
+    def side(self, route: str, name: str) -> tuple[str, ...]:
+        """The failures of a route that teach ("train") or judge ("held-out"); of form, those that can teach."""
+        found = (i for i, where in self.split.sides.items() if self.routes[i] == route and where == name)
+        return tuple(i for i in found if (route, name) != ("form", "train") or i in self.targets)
+
+    def formats(self) -> dict[str, WantedFormat]:
+        """The formats that the train side asks for, by standing instructions."""
+        return wanted_formats((self.cases[i][1] for i in self.side("form", "train")), self.targets)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a prompt did on the train side for one format: it decides what need not be trained, and proves nothing."""
+
+    arm: str
+    standing: str
+    passed: int
+    asked: int
+    of: int  # fewer asked than these: it was clear before that it is no cure
+
+    @property
+    def cures(self) -> bool:
+        """Whether the format needs no training: Wilson's 95 % interval of the pass rate lies above CURED."""
+        return wilson(self.passed, self.of).low >= CURED
+
+    def told(self) -> dict[str, Any]:
+        """The trial as plan.yaml holds it."""
+        said = {"arm": self.arm, "instructions": shown(self.standing), "passed": self.passed, "asked": self.asked}
+        return said | {"of": self.of, "cures": self.cures}
 
 
 @dataclass(frozen=True)
@@ -37,6 +99,7 @@ class Plan:
     max_new_tokens: int
     cases: Mapping[str, Case] = field(repr=False)
     targets: Mapping[str, str] = field(repr=False)
+    trials: tuple[Trial, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """What plan.yaml holds."""
@@ -44,6 +107,7 @@ class Plan:
             "made_for": dict(self.made_for),
             "verdicts": dict(self.verdicts),
             "replayed": dict(self.replayed) if self.replayed is not None else None,
+            "prompt_first": [trial.told() for trial in self.trials],
             "experiments": [
                 {
                     "id": e.id,
@@ -80,40 +144,47 @@ def answer_tokens(failures: Sequence[Failure]) -> int:
     return min(ANSWER_TOKENS[1], max(ANSWER_TOKENS[0], math.ceil(longest / 2.5)))
 
 
-def make_plan(
-    log: Log,
-    diagnoses: Sequence[Diagnosis],
-    cases: Mapping[str, tuple[str, Case]],
-    replayed: Mapping[str, bool] | None,
-    request: Request,
-    run: Run,
-) -> Plan:
-    """The plan for what the base fails too, sized to the machine; written to plan.yaml and splits.json."""
+def candidates(
+    log: Log, cases: Mapping[str, tuple[str, Case]], replayed: Mapping[str, bool] | None, request: Request, run: Run
+) -> Candidates:
+    """Who may teach and who may only judge, of what the base fails too; written to splits.json."""
     failures = {failure.id: failure for failure in log.failures}
-    verdicts = Counter(diagnosis.verdict for diagnosis in diagnoses)
     # Without a replay nothing is known of the base: the log is taken at its word, and the plan says so.
     routes = {name: route for name, (route, _) in cases.items() if replayed is None or replayed.get(name) is False}
     targets = {name: t for name, route in routes.items() if route == "form" and (t := target_of(failures[name]))}
     split = settle(run, log.failures, routes, _documents(request), request.seed, _by_meaning())
-    sides = split.sides
+    return Candidates(cases, replayed, routes, targets, split)
+
+
+def make_plan(
+    log: Log, diagnoses: Sequence[Diagnosis], found: Candidates, trials: Sequence[Trial], request: Request, run: Run
+) -> Plan:
+    """The plan for the candidates, sized to the machine; written to plan.yaml.
+
+    What a prompt alone cured on the train side (`trials`) is not trained for, unless --beyond-prompt.
+    """
+    failures = {failure.id: failure for failure in log.failures}
+    cases, replayed, routes, targets = found.cases, found.replayed, found.routes, found.targets
+    verdicts = Counter(diagnosis.verdict for diagnosis in diagnoses)
     here = machine(request.gpu)
     advice = _advice(verdicts, diagnoses, cases, replayed)
-    experiments: list[Experiment] = []
-
-    def side(route: str, name: str) -> tuple[str, ...]:
-        return tuple(i for i, where in sides.items() if routes[i] == route and where == name)
-
-    facts_train, facts_held = side("facts", "train"), side("facts", "held-out")
+    form_train, form_held = found.side("form", "train"), found.side("form", "held-out")
+    formats = found.formats()
+    firsts = (prompted(name, form_train, form_held, formats, failures, request, here) for name in PROMPTED)
+    experiments = [first for first in firsts if first is not None]
+    facts_train, facts_held = found.side("facts", "train"), found.side("facts", "held-out")
     if facts_held:
         missing = _missing_documents(request, [failures[i] for i in routes if routes[i] == "facts"])
         if missing:
             advice.append(missing)
         else:
             experiments.append(retrieval(facts_train, facts_held, failures, request, here))
-    form_train = tuple(i for i in side("form", "train") if i in targets)
-    form_held = side("form", "held-out")
+    cured = {trial.standing for trial in trials if trial.cures}
+    advice += [_cure(trial, request.beyond_prompt) for trial in trials if trial.cures]
+    if cured and not request.beyond_prompt:
+        form_train = tuple(i for i in form_train if instructions(failures[i].messages) not in cured)
+        form_held = tuple(i for i in form_held if instructions(failures[i].messages) not in cured)
     if form_held and len(form_train) >= LEAST_EXAMPLES:
-        experiments.append(exemplar(form_train, form_held, failures, request, here))
         experiments.append(adapter(form_train, form_held, failures, targets, request, here))
         # Without a system message nothing tells a request of this format from any other.
         if all(instructions(failures[name].messages) for name in form_train):
@@ -124,6 +195,8 @@ def make_plan(
             f"a LoRA run needs {LEAST_EXAMPLES}: state the format in the prompt, or collect more "
             "(a `reference`, or a `correction` in `review`)"
         )
+    if request.cross:
+        experiments += crossed(experiments, failures, list(_documents(request).values()), request, here)
     plan = Plan(
         made_for={
             "data": fingerprint(request),
@@ -133,12 +206,13 @@ def make_plan(
         },
         verdicts=dict(verdicts),
         experiments=tuple(experiments),
+        trials=tuple(trials),
         advice=tuple(advice),
         replayed=None
         if replayed is None
         else {"asked": len(replayed), "failed": sum(not ok for ok in replayed.values())},
         max_new_tokens=answer_tokens(log.failures),
-        cases={name: replace(case, group=split.clusters.get(name, "")) for name, (_, case) in cases.items()},
+        cases={name: replace(case, group=found.split.clusters.get(name, "")) for name, (_, case) in cases.items()},
         targets=targets,
     )
     run.write("plan.yaml", yaml.safe_dump(plan.as_dict(), sort_keys=False, allow_unicode=True, width=100))
@@ -155,6 +229,14 @@ def target_of(failure: Failure) -> str:
         except CrashedCheck:
             return ""
     return ""
+
+
+def _cure(trial: Trial, beyond: bool) -> str:
+    told = (
+        f"{trial.passed} of {trial.of} train-side cases of `{shown(trial.standing)}` pass with {ASKED_AS[trial.arm]}: "
+        "no adapter is needed for them"
+    )
+    return f"{told}; trained all the same (--beyond-prompt)" if beyond else f"{told}; --beyond-prompt trains anyway"
 
 
 def _by_meaning() -> Encode | None:

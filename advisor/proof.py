@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from advisor.cases import Score
+from advisor.cross import ADAPTER, LOSSES
+from advisor.experiments import ON_FACTS
 from advisor.plan import Plan
 from advisor.run import Run
 from eval.prove import prove
 
+ADAPTER_OF = {"lora": "adapter", ON_FACTS: ADAPTER}
+LOSSES_OF = {"lora": "text_loss.json", ON_FACTS: LOSSES}
 MARGIN = 0.05  # the loss on cases that passed before that must be excluded: five points
 
 
@@ -22,18 +26,20 @@ def prove_plan(plan: Plan, scores: Sequence[Score], run: Run) -> dict[str, dict[
         for row in rows:
             if str(row["arm"]).startswith("control"):
                 row["arm"] = "control"
+            else:
+                row["trained"] = experiment.axis == "weights"
         if rows:
             arm = next(str(row["arm"]) for row in rows if row["arm"] != "control")
             proofs[experiment.id] = prove(rows, margin=MARGIN)[arm]
-    losses = run.folder / "text_loss.json"
-    if losses.is_file() and "lora" in proofs:
-        proofs["lora"]["text_loss"] = json.loads(losses.read_text(encoding="utf-8"))
+    for name, file in LOSSES_OF.items():
+        if (run.folder / file).is_file() and name in proofs:
+            proofs[name]["text_loss"] = json.loads((run.folder / file).read_text(encoding="utf-8"))
     ledger = []
     for experiment in plan.experiments:
         gain = proofs[experiment.id]["gain"]
         outcome: dict[str, Any] = {"fixed": gain["fixed"], "verdict": proofs[experiment.id]["verdict"]}
-        trained = run.folder / "adapter" / "training.json"
-        if experiment.id == "lora" and trained.is_file():
+        trained = run.folder / ADAPTER_OF.get(experiment.id, "") / "training.json"
+        if trained.is_file():
             record = json.loads(trained.read_text(encoding="utf-8"))
             outcome |= {"seconds": record["seconds"], "peak_process_bytes": record["peak_process_bytes"]}
         forecast = {"fixed": experiment.expects["fixed"], **experiment.costs}

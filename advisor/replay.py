@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -22,7 +23,8 @@ def replay(
     """id -> whether the untouched model passes it now; None where no model may be asked.
 
     Form is replayed on the base, which would be trained, facts on the model that answers. At most `replay_limit` of
-    each, drawn with the run's seed. The answers are the control arm of the proof.
+    each, drawn with the run's seed; of several samples the majority counts. The answers are the control arm of the
+    proof.
     """
     if not request.may_ask_models or not cases:
         return None
@@ -33,7 +35,8 @@ def replay(
         random.Random(request.seed).shuffle(chosen)
         arm, ask = control_of(request, axis)
         rows = answer_cases(run, arm, chosen[: request.replay_limit], partial(ask, models), tell)
-        found.update((row["id"], bool(row["passed"])) for row in rows)
+        passes = Counter(row["id"] for row in rows if row["passed"])
+        found.update((name, 2 * passes[name] > n) for name, n in Counter(row["id"] for row in rows).items())
     passing = sum(found.values())
     tell.say(
         f"replayed {len(found)} on {request.base}: {len(found) - passing} fail there too"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.cases import Score
+from advisor.cross import crossed
 from advisor.page import page
 from advisor.plan import Plan
 from advisor.read import Log
@@ -56,6 +57,7 @@ class Outcome:
             "verdicts": dict(self.plan.verdicts),
             "plan": self.plan.as_dict() | {"advice": [redact(a, personal=True)[0] for a in self.plan.advice]},
             "proofs": dict(self.proofs),
+            "cross": crossed(self.proofs, self.scores, self.run),
             "cases": {name: turned(self.scores, name).ids() for name in self.proofs},
             "ledger": list(self.run.rows("ledger.jsonl")) if self.proofs else [],
             "rejected": [asdict(row) | {"reason": redact(row.reason, personal=True)[0]} for row in log.rejected],
@@ -82,6 +84,7 @@ def report(
     `plan` (as plan.yaml: made_for, verdicts, replayed, experiments, advice);
     `proofs` {experiment: {gain, guard, general, unmatched, p_holm, verdict, sentence, text_loss?}} as `eval.prove`
     gives them: rates and differences between 0 and 1, intervals [low, high] at 95 %, text_loss in nats a token;
+    `cross` None, or with --cross {table, between, trial, staleness} as `advisor.cross.crossed` gives them;
     `cases` {experiment: {gain | guard | general: {fixed, broken, still_failing: ids}}};
     `ledger` [{experiment, forecast, outcome}], seconds and bytes; `rejected` [{file, line, reason}].
     Without a launch `proofs` and `cases` are {} and `ledger` is []. A number that is not finite is null.

@@ -16,6 +16,7 @@ from advisor.decide import Decision
 from advisor.errors import AdvisorError, WrongUsage
 from advisor.router import chosen
 from memory_calc.cards import card
+from rag.endpoint import address
 
 EMBEDDED = "embedded"
 
@@ -37,8 +38,19 @@ class Request:
     reviews: Path | None = None
     router: str = ""  # the weights: a path, shipped, or by default the user's own
     trust_remote_code: bool = False
+    samples: int = 1  # of each case; more than one are drawn with seeds of their own
+    parallel: int = 4  # questions on their way to an endpoint
+    cross: bool = False  # also try each cure on the failures of the other route
+    phrasings: Path | None = None  # other phrasings of facts questions, for the adapter that is to learn the facts
+    style_guide: Path | None = None  # documents that state the formats, for the index that is to cure form
+    beyond_prompt: bool = False  # train even where a prompt alone cures the format
     may_ask_models: bool = False  # False: nothing runs, the plan rests on the log alone
     agreed: Callable[..., bool] = field(default=lambda *shown: False, compare=False)  # (plan, log, diagnoses)
+
+    @property
+    def served(self) -> bool:
+        """Whether an endpoint answers, not a model loaded here."""
+        return self.answering.startswith(("http://", "https://"))
 
     @property
     def answering(self) -> str:
@@ -91,10 +103,11 @@ class Run:
     def append_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append JSON lines and flush them to disk; a line that a kill cut before is closed off first."""
         path = self.path(name)
-        if path.is_file():
-            whole = path.read_bytes()
-            if whole and not whole.endswith(b"\n"):
-                self.write(name, whole[: whole.rfind(b"\n") + 1].decode("utf-8", errors="replace"))
+        if path.is_file() and path.stat().st_size:
+            with path.open("rb+") as stream:
+                stream.seek(-1, os.SEEK_END)
+                if stream.read() != b"\n":
+                    stream.truncate(path.read_bytes().rfind(b"\n") + 1)
         with path.open("a", encoding="utf-8", errors="replace") as stream:
             stream.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
             stream.flush()
@@ -109,7 +122,12 @@ def open_run(request: Request) -> Run:
             raise AdvisorError(str(path), "a folder, not a log" if path.is_dir() else "no such file", fix=fix)
     if request.docs is not None and not request.docs.exists():
         raise AdvisorError(str(request.docs), "no such folder", "a folder of documents", "check the path after --docs")
+    for option, given in (("--phrasings", request.phrasings), ("--style-guide", request.style_guide)):
+        if given is not None and not (given.is_file() or (given.is_dir() and option == "--style-guide")):
+            raise AdvisorError(str(given), f"no such file, after {option}", fix="check the path")
     card(request.gpu)  # an unknown card is told before anything is read
+    if "://" in request.answering:
+        address(request.answering)  # a password in it is told before anything is kept
     for option, model in (("--base", request.base), ("--model", request.answering)):
         meant_as_path = model.startswith((".", "/", "~")) or model.count("/") > 1
         if "://" not in model and model != EMBEDDED and meant_as_path and not Path(model).is_dir():
@@ -152,10 +170,14 @@ def plain(request: Request) -> dict[str, Any]:
         "model": request.model or None,
         "gpu": request.gpu,
         "seed": request.seed,
+        "samples": request.samples,
         "replay_limit": request.replay_limit,
         "guard_limit": request.guard_limit,
         "decision": list(request.decision),
         "reviews": str(request.reviews) if request.reviews else None,
+        "phrasings": str(request.phrasings) if request.phrasings else None,
+        "style_guide": str(request.style_guide) if request.style_guide else None,
+        "beyond_prompt": request.beyond_prompt,
         "router": str(chosen(request.router).name),
     }
 
@@ -166,10 +188,10 @@ def fingerprint(request: Request) -> str:
     for path in (*request.failures, *([request.reviews] if request.reviews else []), chosen(request.router)):
         if path.is_file():  # else told by its reader
             digest.update(path.read_bytes())
-    if request.docs is not None:
-        files = [request.docs] if request.docs.is_file() else sorted(request.docs.rglob("*"))
-        for path in files:
-            if path.is_file():
-                digest.update(str(path.relative_to(request.docs)).encode() + b"\0")
-                digest.update(path.read_bytes())
+    for given in (request.docs, request.style_guide, request.phrasings):
+        if given is not None:
+            for path in [given] if given.is_file() else sorted(given.rglob("*")):
+                if path.is_file():
+                    digest.update(str(path.relative_to(given)).encode() + b"\0")
+                    digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from advisor.cross import crossed, told
 from advisor.overview import Overview, leading
 from advisor.redact import redact
 from advisor.wording import (
@@ -81,6 +82,8 @@ def show_result(console: Console, outcome: Outcome) -> None:
                 before, after = perplexity(loss["before"]), perplexity(loss["after"])
                 _say(console, f"Perplexity on general prose: {before} before, {after} after.", indent=2)
             console.print()
+        if cross := crossed(outcome.proofs, outcome.scores, outcome.run):
+            _crossed(console, cross)
     else:
         _say(console, "Nothing was run.")
     console.print(Text(f"report: {inert(str(outcome.html))}"), soft_wrap=True)
@@ -208,6 +211,21 @@ def _results(console: Console, proofs: Mapping[str, Any]) -> None:
         table.add_section()
     console.print()
     console.print(table, width=_width(console))
+
+
+def _crossed(console: Console, cross: Mapping[str, Any]) -> None:
+    """The 2 x 2: each cure on the failures of each route."""
+    table = _table("held-out failures", "RAG", "LoRA")
+    for route, cells in cross["table"].items():
+        table.add_row(
+            Text(f"{route}\n"), *(Text(_passes(cells[c]) if cells[c] else "not run") for c in ("rag", "lora"))
+        )
+        table.add_section()
+    _say(console, "Was the route right? Each cure on the failures of both", style="bold")
+    console.print(table, width=_width(console))
+    for line in told(cross):
+        _say(console, line)
+    console.print()
 
 
 def _passes(gain: Mapping[str, Any]) -> str:

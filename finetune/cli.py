@@ -1,4 +1,4 @@
-"""The command `finetune`: train an adapter alone, or make the embedded base ready."""
+"""The command `finetune`: train an adapter or all weights, or make the embedded base ready."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ def base(as_json: bool) -> None:
 @click.argument("examples", type=click.Path(path_type=Path))
 @click.option("--base", "base_model", default="embedded", show_default=True, help="A folder, a hub id, or embedded.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("adapter"), show_default=True)
+@click.option("--method", type=click.Choice(["lora", "full"]), default="lora", show_default=True)
 @click.option("--rank", default=16, show_default=True)
 @click.option("--epochs", default=3, show_default=True)
 @click.option("--batch", default=8, show_default=True, help="Examples a step.")
-@click.option("--learning-rate", default=3e-4, show_default=True)
+@click.option("--learning-rate", type=float, show_default="3e-4, with full 3e-5")
 @click.option("--quantization", type=click.Choice(["none", "nf4"]), default="none", show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="training.json on stdout.")
@@ -39,23 +40,28 @@ def train(
     examples: Path,
     base_model: str,
     out: Path,
+    method: str,
     rank: int,
     epochs: int,
     batch: int,
-    learning_rate: float,
+    learning_rate: float | None,
     quantization: str,
     seed: int,
     as_json: bool,
 ) -> None:
-    """Train a LoRA adapter on EXAMPLES: JSON lines with `messages` (or `prompt`) and `completion`."""
+    """Train an adapter (or all weights) on EXAMPLES, JSON lines.
+
+    Each line has `messages` (or `prompt`) and `completion`, or plain `text` of which all is learned.
+    """
     # What a library will rename one day is for the tests to show, not for a user.
     warnings.filterwarnings("ignore", category=FutureWarning)
     from finetune.examples import read_examples
     from finetune.recipe import Recipe
-    from finetune.train import train as train_adapter
+    from finetune.train import train as train_on
 
     rows = read_examples(examples)
     recipe = Recipe(
+        method=method,
         rank=rank,
         alpha=2 * rank,
         epochs=epochs,
@@ -68,13 +74,13 @@ def train(
     def progress(step: int, steps: int, loss: float) -> None:
         click.echo(f"step {step} of {steps}, loss {loss:.3f}", err=True)
 
-    trained = train_adapter(base_model, rows, out, recipe, progress=progress)
+    trained = train_on(base_model, rows, out, recipe, progress=progress)
     for dropped in trained.dropped:
         click.echo(f"not trained on: {dropped.id}: {dropped.reason}", err=True)
     if as_json:
         click.echo((out / "training.json").read_text(encoding="utf-8"))
     else:
         click.echo(
-            f"{trained.adapter}: {trained.n_examples} examples, {trained.steps} steps in {trained.seconds:.0f} s, "
+            f"{trained.folder}: {trained.n_examples} examples, {trained.steps} steps in {trained.seconds:.0f} s, "
             f"validation loss {trained.validation_loss_before:.3f} -> {trained.validation_loss:.3f}"
         )

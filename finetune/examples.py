@@ -1,10 +1,12 @@
-"""Examples to token ids, with the loss on the completion alone."""
+"""Examples to token ids: of a chat the loss is on the completion alone, of plain text on all of it."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,10 @@ IGNORED = -100  # the label that torch's cross entropy leaves out
 
 @dataclass(frozen=True)
 class Example:
-    """One thing to learn: the question as chat messages, and the completion that should have come."""
+    """One thing to learn: the question as chat messages, and the completion that should have come.
+
+    Without messages the completion is plain text, a document say, of which every token is learned.
+    """
 
     messages: Question
     completion: str
@@ -39,8 +44,12 @@ def tokenize(base: Base, example: Example) -> dict[str, list[int]]:
     """`input_ids` and `labels` of one example; the labels of the prompt are IGNORED.
 
     The prompt is rendered by the same function that serves it, and the completion ends with the end-of-turn token, so
-    that what is trained is what will be asked, and the model learns to stop.
+    that what is trained is what will be asked, and the model learns to stop. Plain text (no messages) is taken as it
+    is, with what its tokenizer itself puts around a text and no end of turn; all of its labels count.
     """
+    if not example.messages:
+        ids = base.tokenizer(example.completion)["input_ids"]
+        return {"input_ids": ids, "labels": list(ids)}
     prompt = render(base, example.messages)
     whole = str(
         base.tokenizer.apply_chat_template(
@@ -62,17 +71,32 @@ def tokenize(base: Base, example: Example) -> dict[str, list[int]]:
 def tokenize_all(
     base: Base, examples: Sequence[Example], max_tokens: int
 ) -> tuple[list[dict[str, list[int]]], list[Dropped]]:
-    """All examples that can be trained on, and those that cannot with the reason; nothing is cut."""
+    """All rows that can be trained on, and the examples that cannot with the reason; nothing is cut off.
+
+    Plain text longer than `max_tokens` becomes several rows of about the same length.
+    """
     rows, dropped = [], []
     for example in examples:
         row = tokenize(base, example)
         if not example.completion.strip():
             dropped.append(Dropped(example.id, "its completion is empty"))
+        elif not example.messages:
+            chunks = _chunks(row["input_ids"], max_tokens)
+            rows += [{"input_ids": ids, "labels": list(ids)} for ids in chunks]
+            if not chunks:
+                dropped.append(Dropped(example.id, "a single token: nothing follows that could be learned"))
         elif len(row["input_ids"]) > max_tokens:
             dropped.append(Dropped(example.id, f"{len(row['input_ids'])} tokens, more than {max_tokens}"))
         else:
             rows.append(row)
     return rows, dropped
+
+
+def _chunks(ids: list[int], max_tokens: int) -> list[list[int]]:
+    """The ids in as few runs of at most `max_tokens` as there must be, all but equally long, each with a next token."""
+    n = math.ceil(len(ids) / max_tokens)
+    bounds = [len(ids) * i // n for i in range(n + 1)]
+    return [ids[start:stop] for start, stop in pairwise(bounds) if stop - start > 1]
 
 
 def pad(rows: Sequence[Mapping[str, list[int]]], pad_id: int) -> dict[str, torch.Tensor]:
@@ -96,20 +120,27 @@ def pad(rows: Sequence[Mapping[str, list[int]]], pad_id: int) -> dict[str, torch
 
 
 def read_examples(path: Path) -> list[Example]:
-    """Examples from JSON lines with `messages` (or `prompt`) and `completion`; the first bad line is named."""
+    """Examples from JSON lines with `messages` (or `prompt`) and `completion`, or plain `text`; a bad line is named."""
     if not path.is_file():
-        raise FinetuneError(str(path), "no such file", "JSON lines with `messages` (or `prompt`) and `completion`")
+        allowed = "JSON lines with `messages` (or `prompt`) and `completion`, or `text`"
+        raise FinetuneError(str(path), "no such file", allowed)
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
+            name = str(row.get("id", f"{path.name}:{number}"))
+            if isinstance(row.get("text"), str):
+                found.append(Example([], row["text"], name))
+                continue
             messages = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
             turns = [{"role": str(m["role"]), "content": str(m["content"])} for m in messages]
-            found.append(Example(turns, str(row["completion"]), str(row.get("id", f"{path.name}:{number}"))))
+            found.append(Example(turns, str(row["completion"]), name))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise FinetuneError(
-                f"{path}:{number}", "not an example", 'an object with "messages" (or "prompt") and "completion"'
+                f"{path}:{number}",
+                "not an example",
+                'an object with "messages" (or "prompt") and "completion", or with "text"',
             ) from None
     return found

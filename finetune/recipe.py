@@ -1,4 +1,4 @@
-"""Every knob of a LoRA run, with its unit, its default and where the default comes from."""
+"""Every knob of a training run, with its unit, its default and where the default comes from."""
 
 from __future__ import annotations
 
@@ -6,35 +6,53 @@ from dataclasses import dataclass
 
 from finetune.errors import FinetuneError
 
+# The rate of a method where none is given. LoRA: the optimum of 14 of 24 models in tinker-cookbook's sweep; full: about
+# a tenth of LoRA's ("LoRA Without Regret", 2025; TRL's guide has 2e-4 and 2e-5).
+RATES = {"lora": 3e-4, "qlora": 3e-4, "full": 3e-5}
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """One LoRA or QLoRA run. Defaults: 'LoRA Without Regret' (2025) unless said otherwise."""
+    """One LoRA, QLoRA or full run. Defaults: 'LoRA Without Regret' (2025) unless said otherwise."""
 
+    # lora | qlora: lora on an nf4 base | full: every weight, in fp32; rank, alpha, targets and dropout are LoRA's alone
+    method: str = "lora"
     rank: int = 16  # form needs few bits: rank moves the loss least of all knobs (tinker-cookbook sweep)
     alpha: int = 32  # held fixed with alpha / rank scaling, so that the rate does not depend on the rank
     targets: str = "all-linear"  # attention alone is worse even at equal parameters
     dropout: float = 0.0
-    learning_rate: float = 3e-4  # about ten times a full run's; the optimum of 14 of 24 models in the same sweep
+    learning_rate: float | None = None  # None: that of the method in RATES
     epochs: int = 3
     batch: int = 8  # examples a step; small data tolerates at most 32
     accumulation: int = 1
     warmup_rate: float = 0.05
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
-    max_tokens: int = 1024  # of prompt and completion; longer examples are refused and named, never cut
+    max_tokens: int = 1024  # of prompt and completion; longer examples are refused and named, plain text is chunked
     quantization: str = "none"  # none | nf4
     gradient_checkpointing: bool = False
     replay: int = 32  # of the base's own answers to general questions, against forgetting
     # Of the divergence from the base on replayed rows, beside the loss on what is learned: at 1 a 135M base lost
     # 8 of 29 cases that it had answered right, at 5 one, with as much learned (dev/LOG.md, 2026-11-24).
     keep_weight: float = 5.0
-    validation_rate: float = 0.1  # of the examples, to choose the best checkpoint; at least four
+    validation_rate: float = 0.1  # of the rows, to choose the best checkpoint; at least four, none at 0
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.method not in RATES:
+            raise FinetuneError("recipe.method", self.method, ", ".join(RATES), exit_code=2)
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", RATES[self.method])
         for name in ("rank", "alpha", "epochs", "batch", "accumulation", "max_tokens"):
             if getattr(self, name) < 1:
                 raise FinetuneError(f"recipe.{name}", str(getattr(self, name)), "a whole number from 1", exit_code=2)
         if self.quantization not in ("none", "nf4"):
             raise FinetuneError("recipe.quantization", self.quantization, "none, nf4", exit_code=2)
+        # Four bits cannot take the small steps of a full run.
+        if (self.method, self.quantization) in (("full", "nf4"), ("qlora", "none")):
+            raise FinetuneError(
+                "recipe.quantization",
+                f"{self.quantization} with method {self.method}",
+                "none with full, nf4 with qlora, both with lora",
+                exit_code=2,
+            )

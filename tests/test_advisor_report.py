@@ -180,7 +180,7 @@ def test_turned_cases_agree_with_the_proof(outcome: Outcome) -> None:
 
 
 def test_report_json_holds_its_keys_and_is_what_as_dict_says(outcome: Outcome, planned: Outcome) -> None:
-    keys = {"schema", "formfacts", "run", "launched", "read", "verdicts", "plan", "proofs", "cases", "ledger"}
+    keys = {"schema", "formfacts", "run", "launched", "read", "verdicts", "plan", "proofs", "cross", "cases", "ledger"}
     for one in (outcome, planned):
         text = (one.run.folder / "report.json").read_text(encoding="utf-8")
         found = json.loads(text)

@@ -1,0 +1,91 @@
+"""Prompt first: the cures that train nothing are tried on the train side, before a plan offers to train anything."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from advisor.cases import Case
+from advisor.plan import ASKED_AS, CURED, Candidates, Trial, answer_tokens
+from advisor.prompts import PROMPTS, Formats, Unconstrained, ask
+from advisor.records import Failure
+from advisor.run import Request, Run
+from advisor.splits import instructions
+from advisor.stage import Models
+from advisor.tell import Tell
+from advisor.wanted_format import shown
+from eval.compare import wilson
+
+# Cases of a format that are asked: enough to show a cure, few enough to be asked before anybody has agreed to a plan.
+MOST = 20
+FIRST = 5  # of these, before the rest: where two of them fail it is no cure
+
+
+def try_prompts(
+    found: Candidates, failures: Sequence[Failure], request: Request, run: Run, tell: Tell
+) -> tuple[Trial, ...]:
+    """What each prompt did for each format of the train side; () where no model may be asked.
+
+    In the order of PROMPTS, each for the formats that none before it cured. No held-out case is asked, nor is anything
+    of one shown. A format with too few cases to show a cure is not tried.
+    """
+    if not request.may_ask_models:
+        return ()
+    formats, drawn = found.formats(), _drawn(found, request.seed)
+    models = Models(request, answer_tokens(failures), tell)
+    trials: list[Trial] = []
+    for arm in PROMPTS:
+        cured = {trial.standing for trial in trials if trial.cures}
+        fit = {
+            standing: cases
+            for standing, cases in drawn.items()
+            if standing not in cured and formats[standing].takes(arm, request.served) and _can_cure(0, 0, len(cases))
+        }
+        try:
+            trials += _tried(arm, fit, formats, models, run, tell)
+        except Unconstrained as refused:
+            tell.say(f"  not constrained: {refused.message}")
+    for trial in trials:
+        if trial.cures:
+            tell.say(f"  {trial.passed} of {trial.of} pass with {ASKED_AS[trial.arm]}: {shown(trial.standing)}")
+    return tuple(trials)
+
+
+def _drawn(found: Candidates, seed: int) -> dict[str, list[Case]]:
+    """At most MOST cases of each format of the train side, drawn with the seed."""
+    groups: dict[str, list[Case]] = {}
+    for name in sorted(found.side("form", "train")):
+        case = found.cases[name][1]
+        groups.setdefault(instructions(case.messages), []).append(case)
+    for members in groups.values():
+        random.Random(seed).shuffle(members)
+    return {standing: members[:MOST] for standing, members in groups.items()}
+
+
+def _tried(
+    arm: str, fit: Mapping[str, Sequence[Case]], formats: Formats, models: Models, run: Run, tell: Tell
+) -> list[Trial]:
+    """One trial a format: the first few cases, and the rest where it can still be a cure."""
+    passed, asked = Counter[str](), Counter[str]()
+    for start, end in ((0, FIRST), (FIRST, MOST)):
+        cases = [
+            case
+            for standing, members in fit.items()
+            if _can_cure(passed[standing], asked[standing], len(members))
+            for case in members[start:end]
+        ]
+        if not cases:
+            continue
+        rows = ask(arm, f"{arm}-train", cases, formats, models, run, tell)
+        samples, right = Counter(row["id"] for row in rows), Counter(row["id"] for row in rows if row["passed"])
+        for case in cases:
+            standing = instructions(case.messages)
+            asked[standing] += 1
+            passed[standing] += 2 * right[case.id] > samples[case.id]
+    return [Trial(arm, standing, passed[standing], asked[standing], len(fit[standing])) for standing in fit]
+
+
+def _can_cure(passed: int, asked: int, of: int) -> bool:
+    """Whether it is a cure if all cases not asked yet pass."""
+    return of > 0 and wilson(passed + of - asked, of).low >= CURED
