@@ -75,6 +75,7 @@ class Trial:
     passed: int
     asked: int
     of: int  # fewer asked than these: it was clear before that it is no cure
+    example: str = ""  # the id of the solved case that was shown, the best of those tried
 
     @property
     def cures(self) -> bool:
@@ -84,7 +85,8 @@ class Trial:
     def told(self) -> dict[str, Any]:
         """The trial as plan.yaml holds it."""
         said = {"arm": self.arm, "instructions": shown(self.standing), "passed": self.passed, "asked": self.asked}
-        return said | {"of": self.of, "cures": self.cures}
+        shows = {"example": self.example} if self.example else {}
+        return said | {"of": self.of, "cures": self.cures} | shows
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from advisor.run import Request, Run
 from advisor.splits import instructions
 from advisor.stage import Models
 from advisor.tell import Tell
-from advisor.wanted_format import shown
+from advisor.wanted_format import EXAMPLES, WantedFormat, shown
 from eval.compare import wilson
 
 # Cases of a format that are asked: enough to show a cure, few enough to be asked before anybody has agreed to a plan.
@@ -43,7 +43,8 @@ def try_prompts(
             if standing not in cured and formats[standing].takes(arm, request.served) and _can_cure(0, 0, len(cases))
         }
         try:
-            trials += _tried(arm, fit, formats, models, run, tell)
+            shows = _best_examples(fit, formats, models, run, tell) if arm == "exemplar" else formats
+            trials += _tried(arm, fit, shows, models, run, tell)
         except Unconstrained as refused:
             tell.say(f"  not constrained: {refused.message}")
     for trial in trials:
@@ -61,6 +62,27 @@ def _drawn(found: Candidates, seed: int) -> dict[str, list[Case]]:
     for members in groups.values():
         random.Random(seed).shuffle(members)
     return {standing: members[:MOST] for standing, members in groups.items()}
+
+
+def _best_examples(
+    fit: Mapping[str, Sequence[Case]], formats: Formats, models: Models, run: Run, tell: Tell
+) -> dict[str, WantedFormat]:
+    """Each format with that of its solved cases as the example which most of the first few cases pass with."""
+    best, most = dict(formats), dict.fromkeys(fit, -1)
+    for at in range(EXAMPLES):
+        tried = {
+            standing: formats[standing].beginning_with(at) for standing in fit if at < len(formats[standing].solved)
+        }
+        cases = [case for standing in tried for case in fit[standing][:FIRST]]
+        if not cases:
+            continue
+        standing_of = {case.id: instructions(case.messages) for case in cases}
+        rows = ask("exemplar", f"exemplar-train-{at + 1}", cases, tried, models, run, tell)
+        right = Counter(standing_of[row["id"]] for row in rows if row["passed"])
+        for standing in tried:
+            if right[standing] > most[standing]:
+                best[standing], most[standing] = tried[standing], right[standing]
+    return best
 
 
 def _tried(
@@ -83,7 +105,8 @@ def _tried(
             standing = instructions(case.messages)
             asked[standing] += 1
             passed[standing] += 2 * right[case.id] > samples[case.id]
-    return [Trial(arm, standing, passed[standing], asked[standing], len(fit[standing])) for standing in fit]
+    shows = {standing: formats[standing].solved[0][0] if arm == "exemplar" else "" for standing in fit}
+    return [Trial(arm, name, passed[name], asked[name], len(fit[name]), shows[name]) for name in fit]
 
 
 def _can_cure(passed: int, asked: int, of: int) -> bool:

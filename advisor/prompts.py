@@ -68,7 +68,8 @@ def ask(
 def _treatment(name: str) -> Treatment:
     def treated(experiment: Experiment, cases: Sequence[Case], control: Sequence[Score], stage: Stage) -> list[Score]:
         plan = stage.plan
-        formats = wanted_formats((plan.cases[id] for id in experiment.train), plan.targets)
+        examples = {trial.standing: trial.example for trial in plan.trials if trial.example}
+        formats = wanted_formats((plan.cases[id] for id in experiment.train), plan.targets, examples)
         try:
             return ask(name, name, cases, formats, stage.models, stage.run, stage.tell)
         except Unconstrained as refused:

@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from re import _constants, _parser  # type: ignore[attr-defined]
 from typing import Any
 
@@ -22,6 +22,7 @@ from finetune.constrain import Constraint, refused
 
 Check = Mapping[str, Any]
 
+EXAMPLES = 3  # solved cases of a format that are tried as its example: which one is shown matters a lot
 LEAST_ALIKE = 3  # ours: what one or two cases have in common may be chance
 MOST_LABELS = 10
 NAMED = 80  # characters of the standing instructions by which a plan names their format
@@ -39,7 +40,7 @@ class WantedFormat:
     sentence: str  # "" where no check can be stated
     constraint: Constraint | None
     unconstrained: str  # why there is no constraint; "" where there is one
-    solved: tuple[tuple[str, Question, str], ...]  # (id, messages, target): the example, and one for its own case
+    solved: tuple[tuple[str, Question, str], ...]  # (id, messages, target): the example first, others for its own case
 
     def takes(self, arm: str, served: bool) -> bool:
         """Whether an arm can be tried on this format; an endpoint (`served`) takes a schema, no regular expression."""
@@ -59,6 +60,10 @@ class WantedFormat:
         why = "an endpoint takes a JSON schema, no regular expression" if served and self.constraint else ""
         return here | {"why": why or self.unconstrained}
 
+    def beginning_with(self, at: int) -> WantedFormat:
+        """The same format with another of its solved cases as the example."""
+        return replace(self, solved=self.solved[at:] + self.solved[:at])
+
     def solved_for(self, id: str) -> tuple[str, Question, str] | None:
         """A solved case to show to the case `id`: never its own."""
         return next((row for row in self.solved if row[0] != id), None)
@@ -69,10 +74,13 @@ def shown(standing: str) -> str:
     return one_line(redact(standing, personal=True)[0], NAMED) or "no standing instructions"
 
 
-def wanted_formats(cases: Iterable[Case], targets: Mapping[str, str]) -> dict[str, WantedFormat]:
+def wanted_formats(
+    cases: Iterable[Case], targets: Mapping[str, str], examples: Mapping[str, str] | None = None
+) -> dict[str, WantedFormat]:
     """Standing instructions -> their format, from cases of the train side that have a target.
 
-    Only checks of form that all cases of a group have in common count: what one case is checked for is its answer.
+    `examples` names the case to show for each (standing instructions -> id); without it the first is shown. Only checks
+    of form that all cases of a group have in common count: what one case is checked for is its answer.
     """
     groups: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
@@ -83,7 +91,9 @@ def wanted_formats(cases: Iterable[Case], targets: Mapping[str, str]) -> dict[st
         checks = _shared(standing, members)
         constraint, why = _constraint(checks, texts)
         sentence = " ".join(dict.fromkeys(filter(None, (_stated(check) for check in _plainest(checks)))))
-        solved = tuple((case.id, case.messages, targets[case.id]) for case in members[:2])
+        best = (examples or {}).get(standing)
+        first = sorted(members, key=lambda case: case.id != best)[: EXAMPLES + 1]
+        solved = tuple((case.id, case.messages, targets[case.id]) for case in first)
         found[standing] = WantedFormat(standing, sentence, constraint, why, solved)
     return found
 

@@ -228,6 +228,32 @@ def test_a_format_that_a_sentence_cures_is_not_trained_for(tmp_path: Path, monke
     assert {name.split("-")[0] for name in lora.train} == {"row", "json"}
 
 
+def test_the_example_that_most_train_side_cases_pass_with_is_shown_held_out_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good: list[str] = []
+
+    def rule(question: Question, constraint: Any) -> str:
+        shows = len(question) == 4 and question[1]["content"] in good
+        return solved((question[0], question[-1])) if shows else "Sure."
+
+    told = Told(monkeypatch, rule)
+    log, diagnoses, found, request, run = story(tmp_path, ("row",))
+    second = found.formats()[SYSTEM["row"]].solved[1]
+    good.append(second[1][-1]["content"])
+    trials = try_prompts(found, log.failures, request, run, Tell(quiet=True))
+    best = next(trial for trial in trials if trial.arm == "exemplar")
+    assert best.example == second[0] and best.passed >= best.of - 1  # its own case is shown another
+    plan = make_plan(log, diagnoses, found, trials, replace(request, beyond_prompt=True), run)
+    told.asked.clear()
+    stage = Stage(plan, {f.id: f for f in log.failures}, request, run, Models(request, 64, Tell(quiet=True)),
+                  Tell(quiet=True))  # fmt: skip
+    shown = next(e for e in plan.experiments if e.id == "exemplar")
+    rows = TREATMENTS["exemplar"](shown, [plan.cases[name] for name in shown.held_out], [], stage)
+    assert rows and all(row["passed"] for row in rows)
+    assert {question[1]["content"] for _, question in told.asked} == set(good)
+
+
 def test_where_all_is_cured_nothing_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Told(monkeypatch, lambda question, constraint: solved(question) if constraint else "Sure.")
     log, diagnoses, found, request, run = story(tmp_path, ("row",))
