@@ -83,8 +83,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 # These alone say that a case passed or failed, whatever the other scores are.
 DECIDING = ("passed", "pass", "success", "correct", "is_correct")
+SAID = "result"  # the name of an output, too: it decides where it holds a word for passed or failed
 SCORES = ("score", "accuracy", "exact_match", "em", "f1", "rating")
 _WORDS = {"true": True, "pass": True, "passed": True, "yes": True, "correct": True, "c": True, "success": True}
+_WORDS |= {"wahr": True, "falsch": False, "vrai": True, "faux": False}  # what spreadsheets write in other languages
 _WORDS |= {"false": False, "fail": False, "failed": False, "no": False, "incorrect": False, "i": False, "wrong": False}
 MAX_DEPTH = 64
 
@@ -134,9 +136,9 @@ def failure_of(row: Any, file: str, line: int) -> Failure:
     scores, said = _scores(row, names, used)
     metadata = row["metadata"] if isinstance(row.get("metadata"), Mapping) else {}
     fields = {field: take(field) for field in ("reference", "context", "feedback", "finish_reason")}
-    kept = {"metadata", "scores", "checks", "review", "id"}
+    kept = {"metadata", "scores", "checks", "review", "id", names.get("id", "id")}
     rest = {key: value for key, value in row.items() if key not in used | kept}
-    name = metadata.get("id", row.get("id"))
+    name = metadata.get("id", row.get(names.get("id", "id")))
     return Failure(
         id=str(name) if isinstance(name, str | int) and str(name) else "",
         messages=messages,
@@ -248,7 +250,7 @@ def mended(value: Any, depth: int = 0) -> Any:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[_\-. ]", "", name).lower()
+    return re.sub(r"[_\-. ?]", "", name).lower()
 
 
 def _kind(value: Any) -> str:
@@ -296,12 +298,21 @@ def _scores(row: Mapping[str, Any], names: Mapping[str, str], used: set[str]) ->
         if (key := names.get(_plain(name))) is not None:
             scores.setdefault(key, row[key])
             used.add(key)
+    key = names.get(SAID)
+    if key is not None and key not in used and str(row[key]).strip().lower() in _WORDS:
+        scores.setdefault(key, row[key])
+        used.add(key)
     return scores, said_by(scores)
+
+
+def decides(name: str) -> bool:
+    """Whether a score of this name alone says that a case passed or failed."""
+    return _plain(name) in map(_plain, (*DECIDING, SAID))
 
 
 def said_by(scores: Mapping[str, Any]) -> bool | None:
     """Whether a log's scores say passed (True), failed (False) or nothing (None)."""
-    deciding = [_holds(value) for name, value in scores.items() if _plain(name) in map(_plain, DECIDING)]
+    deciding = [_holds(value) for name, value in scores.items() if decides(name)]
     known = [said for said in deciding if said is not None]
     known = known or [said for said in map(_holds, scores.values()) if said is not None]
     return all(known) if known else None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from advisor.cases import own_checks
-from advisor.errors import UnreadableLog, WrongUsage
+from advisor.errors import AdvisorError, UnreadableLog, WrongUsage
 from advisor.records import Failure
 from advisor.versus import AFTER, BEFORE, Grader, Pair, Versus
 from eval.checks import CHECKS, CrashedCheck, check_from
@@ -30,14 +32,13 @@ def grader(named: Sequence[str], own: Path | None = None) -> Grader:
     WrongUsage (exit code 2) for a type that is not there, a value that it cannot take, or a function that crashes.
     """
     wanted = [_parsed(name) for name in named]
-    rulings = load_checks(own) if own else {}
+    with redirect_stdout(sys.stderr):
+        rulings = load_checks(own) if own else {}
     called = ", ".join((*named, *rulings))
     if any(kind == "similar" for kind, _ in wanted):
         _similarity()
 
     def graded(row: Failure, partner: Failure) -> Mapping[str, Any] | None:
-        if row.error:
-            return {"passed": False, "grader": "an error came instead of an answer"}
         checks: list[Mapping[str, Any]] = []
         for kind, value in wanted:
             found = _made(kind, value, partner, row)
@@ -46,9 +47,13 @@ def grader(named: Sequence[str], own: Path | None = None) -> Grader:
             checks += found
         try:
             result = grade(row.output, checks) if checks else None
-            said = [check(row.output, _as_case(row, partner)).passed for check in rulings.values()]
         except CrashedCheck as crashed:
-            raise WrongUsage("--checks" if own else "--grader", str(crashed), "see docs/graders.md") from None
+            raise WrongUsage("--grader", str(crashed), fix="see docs/graders.md") from None
+        try:
+            with redirect_stdout(sys.stderr):  # what a check prints is not what we say
+                said = [check(row.output, _as_case(row, partner)).passed for check in rulings.values()]
+        except CrashedCheck as crashed:
+            raise AdvisorError("--checks", str(crashed), fix=f"mend the function in {own}") from None
         ruled = [one for one in said if one is not None]
         if result is None:
             return {"passed": all(ruled), "grader": called} if ruled else None

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 @click.option("--margin", default=5.0, show_default=True, type=click.FloatRange(0, 100, min_open=True, max_open=True),
               help="Points that guard cases may lose.")  # fmt: skip
 @click.option("--replayed", is_flag=True, help="BEFORE is a replay of the untouched model, not the log that was cut.")
-@click.option("--json", "form", flag_value="json", help="All findings as JSON.")
-@click.option("--markdown", "form", flag_value="markdown", help="A comment for a pull request.")
-@click.option("--junit", "form", flag_value="junit", help="JUnit XML, a test a case.")
+@click.option("--pass-at", type=float, help="From where on the logs' own scores pass, where they are not 0 and 1.")
+@click.option("--json", "as_json", is_flag=True, help="All findings as JSON.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="A comment for a pull request.")
+@click.option("--junit", "as_junit", is_flag=True, help="JUnit XML: the verdict as a test, and one a case.")
 @click.option("--fail-on", type=click.Choice(["worse", "unproven"]), help="Exit code 3: on harm, or unless improved.")
 def prove(
     before: Path,
@@ -49,7 +50,10 @@ def prove(
     cluster: str,
     margin: float,
     replayed: bool,
-    form: str | None,
+    pass_at: float | None,
+    as_json: bool,
+    as_markdown: bool,
+    as_junit: bool,
     fail_on: str | None,
 ) -> None:
     """Whether AFTER is better than BEFORE on the same cases, and how sure that is.
@@ -63,20 +67,22 @@ def prove(
     from advisor.grading import grader, judging, measured
     from advisor.versus import versus
 
+    if as_json + as_markdown + as_junit > 1:
+        raise WrongUsage("--json, --markdown, --junit", "given together", "one of them", "run it once for each")
     if judge and (graders or checks):
         raise WrongUsage("--judge", "given together with other graders", "one of the two", "leave one out")
     if labels and not judge:
         raise WrongUsage("--labels", "nothing to measure", fix="add --judge URL")
     grade = judging(judge, judge_model) if judge else grader(graders, checks) if graders or checks else None
-    joined = versus(before, after, grader=grade, arms=arms or None, cluster=cluster)
+    joined = versus(before, after, grader=grade, arms=arms or None, cluster=cluster, pass_at=pass_at)
     error = measured(joined, labels) if labels else None
     found = compared(str(before), str(after), joined, margin=margin / 100, replayed=replayed, judge=error)
-    if form == "json":
+    if as_json:
         click.echo(json.dumps(found.as_dict(), ensure_ascii=False))
-    elif form == "markdown":
+    elif as_markdown:
         click.echo(found.markdown(), nl=False)
-    elif form == "junit":
-        click.echo(found.junit(fail_on or ""), nl=False)
+    elif as_junit:
+        click.echo(found.junit(fail_on or "worse"), nl=False)
     else:
         _show(found)
     if fail_on and found.stops(fail_on):

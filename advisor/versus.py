@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from advisor.columns import said_by
+from advisor.columns import DECIDING, decides, said_by
 from advisor.errors import UnreadableLog, WrongUsage
-from advisor.read import Reading, Rejected
+from advisor.joining import Named, joined_cases, read_cases
 from advisor.records import Failure
 
 BEFORE, AFTER = "control", "treated"
 SCORE_KEYS = ("id", "arm", "passed")  # what tells a row of scores.jsonl from one of a log
 MAX_LINE_BYTES = 16 * 2**20
-_COPY = re.compile(r"(.+)#(\d+)")  # `Reading` names the second row of one id so
 
 Pair = tuple[Failure, Failure]  # what was answered, and the row that its reference and checks are taken from
 Grader = Callable[[Sequence[Pair]], Sequence[Mapping[str, Any] | None]]  # None: it cannot tell
@@ -38,14 +37,6 @@ class Versus:
     notes: list[str] = field(default_factory=list)
 
 
-class Named(NamedTuple):
-    """One row of a log: the case that it belongs to, which sample of it, and the row itself."""
-
-    case: str
-    sample: int
-    row: Failure
-
-
 def versus(
     before: Path,
     after: Path,
@@ -53,16 +44,20 @@ def versus(
     grader: Grader | None = None,
     arms: tuple[str, str] | None = None,
     cluster: str = "",
+    pass_at: float | None = None,
 ) -> Versus:
     """Both files joined: two scores.jsonl (by `arms` where one holds several), or two logs of any format.
 
-    Logs are graded by `grader`, else by their own scores. `cluster` is the field of a row that names cases which stand
-    or fall together, `none` for none; by default near copies do. Raises UnreadableLog (exit code 1) for what cannot be
-    read, WrongUsage (2) for arms that are not there or one file of each kind.
+    Logs are graded by `grader`, else by their own scores, which pass from `pass_at` on where they are other numbers
+    than 0 and 1. Rows with an error and no answer are left out and counted. `cluster` is the field of a row that names
+    cases which stand or fall together, `none` for none; by default near copies do. Raises UnreadableLog (exit code 1)
+    for what cannot be read, WrongUsage (2) for arms that are not there or one file of each kind.
     """
     old, new = _scores(before), _scores(after)
     if old is None and new is None:
-        return _logs(before, after, grader, cluster)
+        if arms:
+            raise WrongUsage("--arms", "given with two logs", "files of scores", "leave it out")
+        return _logs(before, after, grader, cluster, pass_at)
     if old is None or new is None:
         path = before if old is None else after
         raise WrongUsage(str(path), "a log, and the other file holds scores", "two of a kind")
@@ -118,21 +113,25 @@ def _of_scores(row: Row, arm: str, cluster: str) -> dict[str, Any]:
             "group": group}  # fmt: skip
 
 
-def _logs(before: Path, after: Path, grader: Grader | None, cluster: str) -> Versus:
+def _logs(before: Path, after: Path, grader: Grader | None, cluster: str, pass_at: float | None) -> Versus:
     notes: list[str] = []
-    old, new = _read(before, notes), _read(after, notes)
-    if not {one.case for one in old} & {one.case for one in new}:
-        old, new = _by_prompt(old, new)
-        notes.append("the files share no id: joined on the prompt")
+    (old, old_errors), (new, new_errors) = read_cases(before, notes), read_cases(after, notes)
+    old, new = joined_cases(old, new, notes)
+    if before.samefile(after):
+        notes.append("BEFORE and AFTER are the same file")
+    for path, errors in ((before, old_errors), (after, new_errors)):
+        if errors:
+            notes.append(f"{path}: {len(errors):,} rows hold an error and no answer, not compared")
     first = {}
     for one in (*new, *old):
         first[one.case] = one.row  # what the reference and the checks are taken from: before, where it has the case
     groups = _groups(first, cluster)
+    own = _own([] if grader else [one.row for one in (*old, *new)], pass_at)
     ungraded: list[str] = []
 
     def graded(rows: Sequence[Named], arm: str) -> Iterator[dict[str, Any]]:
-        grades = grader([(one.row, first[one.case]) for one in rows]) if grader else [_own(one.row) for one in rows]
-        for one, said in zip(rows, grades, strict=True):
+        pairs = [(one.row, first[one.case]) for one in rows]
+        for one, said in zip(rows, grader(pairs) if grader else map(own, rows), strict=True):
             if said is None:
                 ungraded.append(one.case)
                 continue
@@ -141,55 +140,61 @@ def _logs(before: Path, after: Path, grader: Grader | None, cluster: str) -> Ver
     found = _joined(list(graded(old, BEFORE)), list(graded(new, AFTER)), notes)
     found.ungraded = list(dict.fromkeys(ungraded))
     if not found.rows and ungraded:
-        told = "hold no reference or check that the grader needs" if grader else "say neither passed nor failed"
-        fix = "add --grader contains-any (the reference must be said), or another of docs/graders.md"
-        raise UnreadableLog(
-            f"{before}, {after}",
-            f"{len(ungraded):,} rows {told}",
-            "a reference" if grader else "scores, or a grader",
-            fix if not grader else "add a `reference` to the rows, or give the grader a value: --grader TYPE=VALUE",
-        )
+        raise _nothing_graded(f"{before}, {after}", len(ungraded), bool(grader))
     shared = [row for row in found.rows if row["arm"] == BEFORE]
     found.whole = any(row["passed"] for row in shared)
     found.selected = len(shared) > 1 and not found.whole
     return found
 
 
-def _read(path: Path, notes: list[str]) -> list[Named]:
-    """The rows of a log; further rows of one id are further samples of its case."""
-    reading = Reading([path])
-    rows = [row for row in reading if not isinstance(row, Rejected)]
-    notes += [note for note in reading.notes if "repeat the id" not in note]
-    if reading.rejected:
-        notes.append(f"{path}: {reading.rejected:,} rows could not be used (advise diagnose --json tells why)")
-    names = {row.id for row in rows}
+def _nothing_graded(where: str, n: int, by_grader: bool) -> UnreadableLog:
+    if by_grader:
+        fix = "add what is missing to the rows, or give the grader a value: --grader TYPE=VALUE"
+        return UnreadableLog(
+            where, f"{n:,} rows hold nothing that this grader can go by", "a reference of its kind, or checks", fix
+        )
+    columns = f"a column {', '.join(DECIDING)} with true or false, 1 or 0, pass or fail; or a score"
+    fix = "name a grader: --grader contains-any (the reference must be said), or another of docs/graders.md"
+    return UnreadableLog(where, f"{n:,} rows say neither passed nor failed", columns, fix)
+
+
+def _own(rows: Sequence[Failure], pass_at: float | None) -> Callable[[Named], dict[str, Any] | None]:
+    """The grader that reads the logs' own scores; from `pass_at` on a number passes.
+
+    Raises UnreadableLog where the rows are scored by other numbers than 0 and 1 and no `pass_at` is given: 5 may be the
+    best of five or of a hundred.
+    """
+    numbers = [value for row in rows for value in _numbers(row.scores)]
+    odd = next((value for value in numbers if value not in (0, 1)), None)
+    if odd is not None and pass_at is None:
+        raise UnreadableLog(
+            "scores",
+            f"run from {min(numbers):g} to {max(numbers):g}, and nothing says from where on they pass",
+            "0 and 1, a threshold, or a column that says passed",
+            "add --pass-at NUMBER, or a --grader",
+        )
+
+    def said(one: Named) -> dict[str, Any] | None:
+        found = _numbers(one.row.scores) if odd is not None else []
+        passed = min(found) >= pass_at if found and pass_at is not None else said_by(one.row.scores)
+        return None if passed is None else {"passed": passed, "grader": "the log's own scores"}
+
+    return said
+
+
+def _numbers(scores: Mapping[str, Any]) -> list[float]:
+    """The bare numbers among the scores of a row, none where one of them says outright whether it passed."""
+    if any(decides(name) for name in scores):
+        return []
     found = []
-    for row in rows:
-        copy = _COPY.fullmatch(row.id)
-        is_copy = copy is not None and copy[1] in names
-        found.append(Named(copy[1], int(copy[2]) - 1, row) if copy and is_copy else Named(row.id, 0, row))
+    for value in scores.values():
+        try:
+            number = float(value) if isinstance(value, str | int | float) else math.nan
+        except ValueError:
+            continue
+        if not math.isnan(number):
+            found.append(number)
     return found
-
-
-def _by_prompt(*sides: Sequence[Named]) -> list[list[Named]]:
-    """The rows of both sides by what was asked; a case is called after the first row that asks it."""
-    called: dict[str, str] = {}
-    found = []
-    for side in sides:
-        seen: Counter[str] = Counter()
-        rows = []
-        for one in side:
-            asked = " ".join(one.row.prompt.split())
-            rows.append(Named(called.setdefault(asked, one.row.id), seen[asked], one.row))
-            seen[asked] += 1
-        found.append(rows)
-    return found
-
-
-def _own(row: Failure) -> dict[str, Any] | None:
-    """What the log says of a row itself; an error is a failure, whatever the scores say."""
-    said = False if row.error else said_by(row.scores)
-    return None if said is None else {"passed": said, "grader": "the log's own scores"}
 
 
 def _groups(rows: Mapping[str, Failure], cluster: str) -> dict[str, str]:

@@ -95,7 +95,8 @@ def _gain(found: Mapping[str, Any]) -> str:
     n, old, new = gain["n"], gain["control_passed"], gain["treated_passed"]
     if not n:
         return "Unproven: no case was answered by both the untouched and the treated model."
-    head = f"{found['verdict'].capitalize()}: {new} of {n} {_cases(n)} pass after the change, {old} without it"
+    passes = f"{_cases(n)} {'passes' if n == 1 else 'pass'}"
+    head = f"{found['verdict'].capitalize()}: {new:,} of {n:,} {passes} after the change, {old:,} without it"
     if gain["samples"] > 1:
         head = (
             f"{found['verdict'].capitalize()}: {n} {_cases(n)}, asked up to {gain['samples']} times each, "

@@ -165,9 +165,9 @@ def test_markdown_and_junit_hold_hostile_ids_harmless(tmp_path: Path) -> None:
     assert "<img" not in comment and "\x1b" not in comment and "sk-ant" not in comment and "@everyone" not in comment
     assert "<details><summary>1 broken</summary>" in comment
     suite = ElementTree.fromstring(run(before, after, "--junit").output)
-    assert (suite.get("tests"), suite.get("failures")) == ("31", "6")
-    kinds = [failure.get("type") for failure in suite.iter("failure")]
-    assert kinds.count("broken") == 1 and kinds.count("still failing") == 5
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("31", "0", "6")
+    kinds = [skipped.get("message") for skipped in suite.iter("skipped")]
+    assert kinds.count("broken: it passed before") == 1 and kinds.count("still failing") == 5
     verdict = [test for test in suite.iter("testcase") if test.get("classname") == "proof"]
     assert [test.get("name") for test in verdict] == ["verdict: improved"]
 
@@ -217,8 +217,82 @@ def test_a_file_of_checks_is_run_and_what_crashes_in_it_is_told(better: tuple[Pa
     assert both["findings"]["gain"]["treated_passed"] == 0
     own.write_text("def check_code(answer, case):\n    return case['none of these']\n")
     result = run(*better, "--checks", own)
-    assert result.exit_code == 2 and "my_checks.py:2" in result.output and "Traceback" not in result.output
+    assert result.exit_code == 1 and "my_checks.py:2" in result.output and "Traceback" not in result.output
     assert run(*better, "--checks", tmp_path / "none.py").exit_code == 1
+
+
+def test_a_check_that_prints_leaves_the_output_whole(better: tuple[Path, Path], tmp_path: Path) -> None:
+    own = tmp_path / "loud.py"
+    own.write_text("print('loaded')\ndef check_loud(answer, case):\n    print('hello')\n    return 'code' in answer\n")
+    result = run(*better, "--checks", own, "--json")
+    assert json.loads(result.stdout)["verdict"] == "improved" and "hello" in result.stderr
+
+
+def test_scores_on_a_scale_ask_from_where_on_they_pass(tmp_path: Path) -> None:
+    paths = []
+    for name, right in (("b", 10), ("a", 30)):
+        path = log(tmp_path / f"{name}.jsonl", [None] * 40, score=lambda n, right=right: 5 if n < right else 1)
+        paths.append(path)
+    asked = run(*paths)
+    assert asked.exit_code == 1 and "run from 1 to 5" in asked.output and "--pass-at" in asked.output
+    found = json.loads(run(*paths, "--pass-at", 4, "--json").output)
+    assert found["verdict"] == "improved" and found["findings"]["gain"]["treated_passed"] == 30
+
+
+def test_an_error_without_an_answer_is_no_wrong_answer(tmp_path: Path) -> None:
+    before, after = (log(tmp_path / f"{name}.jsonl", [True] * 40) for name in "ba")
+    rows = [json.loads(line) for line in before.read_text().splitlines()]
+    for row in rows[:20]:
+        row.update(output="", error="HTTP 429", passed=False)
+    before.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = json.loads(run(before, after, "--json").output)
+    assert found["verdict"] == "unproven" and found["findings"]["gain"]["n"] == 20
+    assert any("20 rows hold an error and no answer" in line for line in found["remarks"])
+
+
+def test_ids_that_name_other_cases_in_the_two_files_are_not_believed(tmp_path: Path) -> None:
+    before = log(tmp_path / "b.jsonl", [n < 10 for n in range(40)])
+    after = log(tmp_path / "a.jsonl", [n < 30 for n in range(40)], id=lambda n: f"q{(n + 7) % 40}")
+    found = json.loads(run(before, after, "--json").output)
+    assert (found["findings"]["gain"]["fixed"], found["findings"]["gain"]["broken"]) == (20, 0)
+    assert "the ids name other cases in the two files: joined on the prompt" in found["remarks"]
+    # one id for all: its rows ask different things, so they are no samples of one case
+    before = log(tmp_path / "b.jsonl", [n < 10 for n in range(40)], id=lambda n: "same")
+    after = log(tmp_path / "a.jsonl", [n < 30 for n in range(40)], id=lambda n: "same")
+    assert json.loads(run(before, after, "--json").output)["findings"]["gain"]["n"] == 40
+
+
+def test_a_changed_template_is_joined_on_what_was_filled_in(tmp_path: Path) -> None:
+    paths = []
+    for name, right in (("b", 10), ("a", 30)):
+        path = tmp_path / f"{name}.jsonl"
+        rows = [
+            {"id": f"{name}{n}", "prompt": f"{name}: {question(n)}", "output": "x", "passed": n < right,
+             "vars": {"question": question(n)}}
+            for n in range(40)
+        ]  # fmt: skip
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        paths.append(path)
+    found = json.loads(run(*paths, "--json").output)
+    assert found["findings"]["gain"]["n"] == 40 and found["verdict"] == "improved"
+    assert "the files share no id: joined on the variables of the template" in found["remarks"]
+
+
+def test_a_spreadsheet_says_it_in_its_own_words(tmp_path: Path) -> None:
+    for header, words in (("Correct?", ("yes", "no")), ("Result", ("PASS", "FAIL")), ("passed", ("WAHR", "FALSCH"))):
+        paths = []
+        for name, right in (("b", 10), ("a", 30)):
+            path = tmp_path / f"{name}.csv"
+            rows = [f"{n},{question(n)},red,{words[n >= right]}" for n in range(40)]
+            path.write_text("\n".join([f"ID,question,answer,{header}", *rows]) + "\n")
+            paths.append(path)
+        found = json.loads(run(*paths, "--json").output)
+        assert found["verdict"] == "improved" and found["cases"]["fixed"][0] == "10", header
+
+
+@pytest.mark.parametrize("more", [("--json", "--markdown"), ("--arms", "x", "y")])
+def test_what_cannot_go_together_is_told(better: tuple[Path, Path], more: tuple[str, ...]) -> None:
+    assert run(*better, *more).exit_code == 2
 
 
 class Judge(BaseHTTPRequestHandler):
