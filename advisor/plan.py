@@ -21,6 +21,7 @@ from advisor.experiments import (
     prompted,
     retrieval,
     routed_adapter,
+    showing,
 )
 from advisor.machine import machine
 from advisor.read import Log
@@ -207,7 +208,7 @@ def make_plan(
             "model": request.answering,
         },
         verdicts=dict(verdicts),
-        experiments=tuple(experiments),
+        experiments=tuple(showing(experiment, found.split.clusters) for experiment in experiments),
         trials=tuple(trials),
         advice=tuple(advice),
         replayed=None

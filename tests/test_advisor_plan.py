@@ -8,6 +8,7 @@ import pytest
 
 from advisor.cases import case_of, guard_of
 from advisor.errors import AnswerIsNo
+from advisor.experiments import Experiment, showing
 from advisor.machine import Machine, machine
 from advisor.plan import target_of
 from advisor.records import Failure
@@ -97,3 +98,15 @@ def test_a_fact_belongs_to_the_document_that_answers_it() -> None:
     documents = {"pump.md": "The pump is made in Lund.", "lamp.md": "The lamp is sold in Lund.", "x.md": "Nothing."}
     assert source_of(failure(reference=("Lund",)), documents) == "pump.md"
     assert source_of(failure(reference=("Oslo",)), documents) == ""
+
+
+def test_what_cases_can_show_counts_related_cases_as_related() -> None:
+    def shown(clusters: dict[str, str]) -> float | None:
+        held = tuple(f"c{n}" for n in range(60))
+        return showing(
+            Experiment("x", "context", "facts", (), held, {}, {}, {}, None, "", "", ""), clusters
+        ).detectable_effect
+
+    alone, related = shown({}), shown({f"c{n}": f"page {n // 3}" for n in range(60)})
+    assert alone is not None and related is not None and 0.1 < alone < related < 0.3
+    assert shown({f"c{n}": f"page {n % 14}" for n in range(60)}) is None, "fourteen clusters can show nothing"
