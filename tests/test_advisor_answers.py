@@ -280,7 +280,9 @@ def test_a_run_whose_endpoint_dies_says_so_and_carries_on(serve, story, tmp_path
 
 
 KILLED = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from pathlib import Path
 from advisor.cases import Case, answer_cases
 from advisor.run import Request, Run
