@@ -6,7 +6,8 @@ import ast
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from advisor.records import Failure, Message
@@ -146,7 +147,7 @@ def failure_of(row: Any, file: str, line: int) -> Failure:
         reference=_texts(fields["reference"]),
         context=_texts(fields["context"]),
         feedback="\n".join(_texts(fields["feedback"])),
-        checks=_checks(row.get("checks")),
+        checks=_checks(row.get("checks"), file),
         scores=scores,
         error=text_of(error),
         finish_reason=text_of(fields["finish_reason"]),
@@ -283,11 +284,32 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(text for text in map(text_of, items) if text.strip())
 
 
-def _checks(value: Any) -> tuple[Mapping[str, Any], ...]:
+def _checks(value: Any, file: str) -> tuple[Mapping[str, Any], ...]:
     if not value:
         return ()
     items = value if isinstance(value, list) else [value]
+    if any(_is_outside(named, file) for named in _databases(items)):
+        raise BadRow("a check names a database outside the folder of the log")
     return tuple(item if isinstance(item, Mapping) else {"type": str(item)} for item in items)
+
+
+def _databases(value: Any) -> Iterator[str]:
+    """The files that checks would open, wherever they stand in them (`sql-result`, also inside `not` and `all`)."""
+    if isinstance(value, Mapping):
+        if "database" in value:
+            yield str(value["database"])
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _databases(item)
+
+
+def _is_outside(named: str, file: str) -> bool:
+    """A log is not trusted: what it has opened has to lie beside it or below."""
+    try:
+        return not Path(named).resolve().is_relative_to(Path(file).resolve().parent)
+    except (OSError, ValueError, RuntimeError):
+        return True
 
 
 def _scores(row: Mapping[str, Any], names: Mapping[str, str], used: set[str]) -> tuple[dict[str, Any], bool | None]:

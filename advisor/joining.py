@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 from advisor.read import Reading, Rejected
 from advisor.records import Failure
+from eval.near import shingles
 
+LEAST_SHARED = 0.1  # of the shorter prompt's runs of three words; ours: counters as ids meet other tasks with none
 MOST = 0.5  # of the joined rows: where more of them are other questions, the ids name other cases in the two files
 _COPY = re.compile(r"(.+)#(\d+)")  # `Reading` names the second row of one id so
 
@@ -51,15 +53,16 @@ def read_cases(path: Path, notes: list[str]) -> tuple[Rows, Rows]:
 def joined_cases(old: Rows, new: Rows, notes: list[str]) -> tuple[Rows, Rows]:
     """Both sides with the same names for the same cases.
 
-    By id, unless the ids name other cases in the two files: most of the joined rows have another prompt and another
-    reference, or most rows of one id ask different things. Then, and where no id is shared, by the prompt; where none
-    is shared either, by the variables that a tool filled into its template.
+    By id, unless the ids name other cases in the two files: most of the joined rows have another prompt that shares
+    next to nothing with the first or has another reference, or most rows of one id ask different things. Then, and
+    where no id is shared, by the prompt; where none is shared either, by the variables that a tool filled into its
+    template.
     """
     shared = {one.case for one in old} & {one.case for one in new}
     first = {one.case: one.row for one in reversed(old)}
     pairs = [(first[one.case], one.row) for one in new if one.case in shared]
     other = [pair for pair in pairs if asked(pair[0]) != asked(pair[1])]
-    strange = [pair for pair in other if pair[0].reference != pair[1].reference]
+    strange = [pair for pair in other if pair[0].reference != pair[1].reference or _unlike(*pair)]
     clashing = len(strange) > MOST * len(pairs) or any(map(_copies_differ, (old, new)))
     if shared and not clashing:
         if other:
@@ -81,6 +84,12 @@ def asked(row: Failure) -> str:
     return " ".join(row.prompt.split())
 
 
+def _unlike(one: Failure, other: Failure) -> bool:
+    """Whether two prompts are more than two templates around one question: they share next to no run of words."""
+    left, right = shingles(asked(one)), shingles(asked(other))
+    return len(left & right) < LEAST_SHARED * min(len(left), len(right))
+
+
 def _variables(row: Failure) -> str:
     """What a tool filled into its template (promptfoo: vars); without it the row stands alone."""
     given = row.metadata.get("vars")
@@ -95,15 +104,19 @@ def _copies_differ(rows: Rows) -> bool:
 
 
 def _by(key: Callable[[Failure], str], *sides: Sequence[Named]) -> tuple[Rows, Rows]:
-    """The rows of both sides by a key; a case is called after the first row that has it."""
+    """The rows of both sides by a key; a case is called after the first row that has it, by its place if need be."""
     called: dict[str, str] = {}
+    taken: set[str] = set()  # an id that names one case in the first file may be another's in the second
     found = []
     for side in sides:
         seen: Counter[str] = Counter()
         rows = []
         for one in side:
             name = key(one.row)
-            rows.append(Named(called.setdefault(name, one.row.id), seen[name], one.row))
+            if name not in called:
+                called[name] = one.row.id if one.row.id not in taken else f"{one.row.file}:{one.row.line}"
+                taken.add(called[name])
+            rows.append(Named(called[name], seen[name], one.row))
             seen[name] += 1
         found.append(rows)
     return found[0], found[1]

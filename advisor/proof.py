@@ -35,7 +35,7 @@ def prove_plan(plan: Plan, scores: Sequence[Score], run: Run) -> dict[str, dict[
         if (run.folder / file).is_file() and name in proofs:
             proofs[name]["text_loss"] = json.loads((run.folder / file).read_text(encoding="utf-8"))
     ledger = []
-    for experiment in plan.experiments:
+    for experiment in (e for e in plan.experiments if e.id in proofs):  # none where every held-out case was taught
         gain = proofs[experiment.id]["gain"]
         outcome: dict[str, Any] = {"fixed": gain["fixed"], "verdict": proofs[experiment.id]["verdict"]}
         trained = run.folder / ADAPTER_OF.get(experiment.id, "") / "training.json"

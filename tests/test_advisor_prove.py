@@ -262,6 +262,16 @@ def test_ids_that_name_other_cases_in_the_two_files_are_not_believed(tmp_path: P
     assert json.loads(run(before, after, "--json").output)["findings"]["gain"]["n"] == 40
 
 
+def test_counters_as_ids_of_two_tasks_are_no_shared_cases(tmp_path: Path) -> None:
+    """Labels as references agree by chance; the prompts do not."""
+    before = log(tmp_path / "b.jsonl", [n < 10 for n in range(40)], reference=lambda n: str(n % 2))
+    other = [f"Which of both follows: {WORDS[n % 12]} rises or {WORDS[n % 7]} falls, {n}?" for n in range(40)]
+    more = {"reference": lambda n: str(n % 2), "prompt": lambda n: other[n]}
+    after = log(tmp_path / "a.jsonl", [n < 30 for n in range(40)], **more)
+    result = run(before, after)
+    assert result.exit_code == 1 and "no case is in both files" in result.output
+
+
 def test_a_changed_template_is_joined_on_what_was_filled_in(tmp_path: Path) -> None:
     paths = []
     for name, right in (("b", 10), ("a", 30)):

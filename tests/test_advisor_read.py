@@ -339,3 +339,21 @@ def test_an_open_quote_in_a_csv_is_told(tmp_path: Path) -> None:
     path.write_text('prompt,output\nq1,a1\nq2,"never closed\nq3,a3\n')
     log = read([path])
     assert len(log.failures) == 1 and "not CSV" in log.rejected[0].reason
+
+
+def test_a_log_opens_no_database_outside_its_folder(tmp_path):
+    import json
+
+    from advisor.read import read
+
+    (tmp_path / "logs").mkdir()
+    inside, outside = str(tmp_path / "logs" / "shop.db"), str(tmp_path / "secret.db")
+    rows = []
+    for name in (inside, outside, str(tmp_path / "logs" / ".." / "secret.db")):
+        check = {"type": "sql-result", "value": {"query": "SELECT 1", "database": name}}
+        rows.append({"prompt": "p", "output": "SELECT 1", "checks": [{"type": "not", "value": check}]})
+    log = tmp_path / "logs" / "log.jsonl"
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = read([log])
+    assert len(found.failures) == 1
+    assert [row.reason for row in found.rejected] == ["a check names a database outside the folder of the log"] * 2
