@@ -6,32 +6,43 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from advisor.cases import Case, Score, answer_cases, keep_answers, kept_answers
+from advisor.examples import write_examples
 from advisor.experiments import Experiment
-from advisor.records import Failure
-from advisor.redact import redact
+from advisor.raft import ON_CONTEXT
 from advisor.splits import instructions
 from advisor.stage import Models, Stage
 from advisor.tell import Tell
 
 if TYPE_CHECKING:
-    from finetune.train import Until
+    from finetune.watch import Step, Until
+
+
+class Files(NamedTuple):
+    """Where an adapter's run keeps what it is made of and what it came to, in the run folder."""
+
+    examples: str  # without its ending: .jsonl the rows, .json what they are
+    adapter: str
+    losses: str
+
+
+FILES = {
+    "lora": Files("examples", "adapter", "text_loss.json"),
+    ON_CONTEXT: Files("reading/examples", "reading/reading-adapter", "reading/text_loss.json"),
+}
 
 
 def adapter(experiment: Experiment, cases: Sequence[Case], control: Sequence[Score], stage: Stage) -> list[Score]:
     """Train a LoRA adapter on the train side, and answer with it; the loss on general text before and after."""
-    run, models = stage.run, stage.models
-    rows = list(run.rows("examples.jsonl"))
-    if not rows:
-        rows = [_example(stage.failures[name], stage.plan.targets[name]) for name in experiment.train]
-        run.write_rows("examples.jsonl", rows)
-    adapter = run.folder / "adapter"
+    run, models, files = stage.run, stage.models, FILES[experiment.id]
+    rows = list(run.rows(f"{files.examples}.jsonl")) or write_examples(experiment, files.examples, stage)
+    adapter = run.path(files.adapter)
     if not (adapter / "training.json").is_file():
         train_adapter(rows, experiment.recipe, models, adapter, stage.tell)
-    scores = answer_cases(run, "lora", cases, partial(models.tuned, adapter), stage.tell)
-    text_losses("text_loss.json", adapter, stage)
+    scores = answer_cases(run, experiment.id, cases, partial(models.tuned, adapter), stage.tell)
+    text_losses(files.losses, adapter, stage)
     return scores
 
 
@@ -58,12 +69,6 @@ def routed(experiment: Experiment, cases: Sequence[Case], control: Sequence[Scor
     return kept_answers(stage.run, experiment.id, cases) or []
 
 
-def _example(failure: Failure, target: str) -> dict[str, Any]:
-    """A training example without secrets or personal data: what is learned by heart can be asked back out."""
-    messages = [{"role": m["role"], "content": redact(m["content"], personal=True)[0]} for m in failure.messages]
-    return {"messages": messages, "completion": redact(target, personal=True)[0], "id": failure.id}
-
-
 def train_adapter(
     rows: Sequence[Mapping[str, Any]],
     recipe: Mapping[str, Any],
@@ -83,10 +88,10 @@ def train_adapter(
     started = 0
     with tell.bar("lora: training steps", recipe["steps"]) as advance:
 
-        def progress(step: int, steps: int, loss: float) -> None:
+        def progress(at: Step) -> None:
             nonlocal started
-            advance(step - started)
-            started = step
+            advance(at.step - started)
+            started = at.step
 
         trained = train(
             models.request.base,

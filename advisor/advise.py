@@ -5,7 +5,7 @@ from __future__ import annotations
 from advisor.keep import diagnosed
 from advisor.launch import launch
 from advisor.plan import candidates, make_plan, routed
-from advisor.prompt_first import try_prompts
+from advisor.prompt_first import sample_targets, try_prompts
 from advisor.proof import prove_plan
 from advisor.read import read
 from advisor.replay import replay
@@ -24,6 +24,7 @@ def advise(request: Request, tell: Tell) -> Outcome:
     replayed = replay(cases, log.failures, request, run, tell)
     found = candidates(log, cases, replayed, request, run)
     trials = try_prompts(found, log.failures, request, run, tell)
+    found = sample_targets(found, trials, log.failures, request, run, tell)
     plan = make_plan(log, diagnoses, found, trials, request, run)
     if not request.agreed(plan, log, diagnoses):
         return report(run, log, diagnoses, plan)

@@ -15,11 +15,11 @@ from advisor.cases import Case, Score, answer_cases
 from advisor.experiments import ON_FACTS, ON_FORM, Experiment
 from advisor.grounding import documents, indexed, looked_up
 from advisor.phrasings import Found, phrasings_for
-from advisor.plan import target_of
 from advisor.redact import redact
 from advisor.run import Run
 from advisor.splits import instructions
 from advisor.stage import Stage
+from advisor.targets import target_of
 from advisor.tell import spoken
 from advisor.wording import p_value, percent, points, points_span
 from eval.fold import words

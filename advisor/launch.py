@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from advisor.adapting import adapter, routed
+from advisor.adapting import FILES, adapter, routed
 from advisor.cases import Score, answer_cases, general_cases, guard_cases, kept_answers
 from advisor.cross import EXAMPLES, adapter_on_facts, retrieval_on_form
 from advisor.experiments import ON_FACTS, ON_FORM, Experiment
 from advisor.grounding import retrieval
 from advisor.plan import Plan
 from advisor.prompts import PROMPTS
+from advisor.raft import ON_CONTEXT
 from advisor.read import Log
 from advisor.records import Failure
 from advisor.run import Request, Run
@@ -25,10 +26,12 @@ TREATMENTS = {
     "rag": retrieval,
     "lora": adapter,
     "lora-routed": routed,
+    ON_CONTEXT: adapter,
     ON_FORM: retrieval_on_form,
     ON_FACTS: adapter_on_facts,
 }
-EXAMPLES_OF = {"lora": "examples.jsonl", "lora-routed": "examples.jsonl", ON_FACTS: EXAMPLES}
+EXAMPLES_OF = {name: f"{files.examples}.jsonl" for name, files in FILES.items()}
+EXAMPLES_OF |= {"lora-routed": EXAMPLES_OF["lora"], ON_FACTS: EXAMPLES}
 
 
 def launch(plan: Plan, log: Log, request: Request, run: Run, tell: Tell) -> list[Score]:

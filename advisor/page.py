@@ -44,6 +44,7 @@ TITLES = {
     "rag": "Documents to look it up in",
     "lora": "A trained adapter, on every prompt",
     "lora-routed": "The same adapter, only where it was trained",
+    "lora-context": "An adapter that was taught to read what it is given",
     "rag-on-form": "The style guide to look the format up in",
     "lora-on-facts": "An adapter that was taught the facts",
 }

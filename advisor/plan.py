@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
 
+from advisor import raft
 from advisor.cases import Case, case_of
+from advisor.examples import Chosen, choose, with_room
 from advisor.experiments import (
     ANSWER_TOKENS,
     EXPECTED,
@@ -28,13 +30,13 @@ from advisor.read import Log
 from advisor.records import Diagnosis, Failure
 from advisor.run import Request, Run, fingerprint
 from advisor.splits import Encode, Split, instructions, settle
+from advisor.targets import GIVEN, ORIGINS, PERSONAL, Target, find_target
 from advisor.wanted_format import WantedFormat, shown, wanted_formats
 from advisor.wording import ADVICE
-from eval.checks import CrashedCheck
 from eval.compare import wilson
-from eval.grade import grade
 
 ROUTED = ("form", "facts")
+TAUGHT_BY = {"form": ORIGINS, raft.ROUTE: GIVEN}  # route -> where its targets may come from
 LEAST_EXAMPLES = 12  # fewer teach no format, and leave too few to judge by
 
 # A prompt cures a format where even the lower end of its pass rate reaches what a training run is likely to fix. That
@@ -54,13 +56,19 @@ class Candidates:
     cases: Mapping[str, tuple[str, Case]]
     replayed: Mapping[str, bool] | None
     routes: Mapping[str, str]
-    targets: Mapping[str, str]  # of form failures that have one to trust
+    targets: Mapping[str, str]  # of those that may be trained on and have one to trust
     split: Split
+    origins: Mapping[str, str]  # of the targets
+    untargeted: Mapping[str, str]  # id -> why it has none
 
     def side(self, route: str, name: str) -> tuple[str, ...]:
-        """The failures of a route that teach ("train") or judge ("held-out"); of form, those that can teach."""
-        found = (i for i, where in self.split.sides.items() if self.routes[i] == route and where == name)
-        return tuple(i for i in found if (route, name) != ("form", "train") or i in self.targets)
+        """The failures of a route that teach ("train") or judge ("held-out"); to teach form takes a target."""
+        teaches = route in TAUGHT_BY and name == "train"
+        return tuple(i for i in self.placed(route, name) if not teaches or i in self.targets)
+
+    def placed(self, route: str, name: str) -> tuple[str, ...]:
+        """All failures of a route on one side."""
+        return tuple(i for i, where in self.split.sides.items() if self.routes[i] == route and where == name)
 
     def formats(self) -> dict[str, WantedFormat]:
         """The formats that the train side asks for, by standing instructions."""
@@ -102,6 +110,8 @@ class Plan:
     max_new_tokens: int
     cases: Mapping[str, Case] = field(repr=False)
     targets: Mapping[str, str] = field(repr=False)
+    origins: Mapping[str, str] = field(repr=False)
+    both: frozenset[str] = frozenset()  # those among the cases that are wrong in facts too
     trials: tuple[Trial, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -132,8 +142,13 @@ class Plan:
 
 
 def routed(log: Log, diagnoses: Sequence[Diagnosis]) -> dict[str, tuple[str, Case]]:
-    """id -> (route, case) of the failures that form or facts explain and that can be graded."""
-    found = {}
+    """id -> (route, case) of the failures that form or facts explain and that can be graded.
+
+    So too where a given context was ignored, if there are enough to teach reading by.
+    """
+    read = raft.reading_cases(log.failures, diagnoses)
+    enough = not raft.missing(len(read), LEAST_EXAMPLES)
+    found = {name: (raft.ROUTE, case) for name, case in read.items() if enough}
     for failure, diagnosis in zip(log.failures, diagnoses, strict=True):
         case = case_of(failure) if diagnosis.verdict in ROUTED else None
         if case is not None:
@@ -154,9 +169,17 @@ def candidates(
     failures = {failure.id: failure for failure in log.failures}
     # Without a replay nothing is known of the base: the log is taken at its word, and the plan says so.
     routes = {name: route for name, (route, _) in cases.items() if replayed is None or replayed.get(name) is False}
-    targets = {name: t for name, route in routes.items() if route == "form" and (t := target_of(failures[name]))}
     split = settle(run, log.failures, routes, _documents(request), request.seed, _by_meaning())
-    return Candidates(cases, replayed, routes, targets, split)
+    looked = {name: find_target(failures[name], TAUGHT_BY[r]) for name, r in routes.items() if r in TAUGHT_BY}
+    return Candidates(
+        cases,
+        replayed,
+        routes,
+        {name: target.text for name, (target, _) in looked.items() if target},
+        split,
+        {name: target.origin for name, (target, _) in looked.items() if target},
+        {name: why for name, (target, why) in looked.items() if not target},
+    )
 
 
 def make_plan(
@@ -167,10 +190,11 @@ def make_plan(
     What a prompt alone cured on the train side (`trials`) is not trained for, unless --beyond-prompt.
     """
     failures = {failure.id: failure for failure in log.failures}
-    cases, replayed, routes, targets = found.cases, found.replayed, found.routes, found.targets
+    replayed, routes, targets, origins = found.replayed, found.routes, dict(found.targets), dict(found.origins)
+    cases = {name: case for name, (_, case) in found.cases.items()}
     verdicts = Counter(diagnosis.verdict for diagnosis in diagnoses)
     here = machine(request.gpu)
-    advice = _advice(verdicts, diagnoses, cases, replayed)
+    advice = _advice(verdicts, diagnoses, found.cases, replayed)
     form_train, form_held = found.side("form", "train"), found.side("form", "held-out")
     formats = found.formats()
     firsts = (prompted(name, form_train, form_held, formats, failures, request, here) for name in PROMPTED)
@@ -187,17 +211,38 @@ def make_plan(
     if cured and not request.beyond_prompt:
         form_train = tuple(i for i in form_train if instructions(failures[i].messages) not in cured)
         form_held = tuple(i for i in form_held if instructions(failures[i].messages) not in cured)
-    if form_held and len(form_train) >= LEAST_EXAMPLES:
-        experiments.append(adapter(form_train, form_held, failures, targets, request, here))
+    # What is wrong in facts too teaches the form with the passages of RAG in its prompt; nothing judges it.
+    both = _both(failures, diagnoses) if any(e.id == "rag" for e in experiments) else {}
+    targets |= {name: target.text for name, (target, _) in both.items()}
+    origins |= {name: target.origin for name, (target, _) in both.items()}
+    cases |= {name: case for name, (_, case) in both.items()}
+    judging = {i: failures[i].asked for i, where in found.split.sides.items() if where == "held-out"}
+    chosen = choose((*form_train, *both), failures, targets, origins, judging)
+    teaching = [name for name in chosen.kept if name not in both]
+    if form_held and len(teaching) >= LEAST_EXAMPLES:
+        roomy = with_room(failures, both, _documents(request))
+        lora = adapter(chosen.kept, form_held, roomy, targets, request, here)
+        experiments.append(_made_of(lora, chosen, found, origins))
         # Without a system message nothing tells a request of this format from any other.
-        if all(instructions(failures[name].messages) for name in form_train):
+        if all(instructions(failures[name].messages) for name in chosen.kept):
             experiments.append(routed_adapter(experiments[-1]))
+        advice += [f"{n} both teach the form too, with what RAG shows" for n in [len(both)] if both]
     elif form_held or form_train:
         advice.append(
-            f"{len(form_train)} form failures on the train side with a trustworthy target to learn from; "
-            f"a LoRA run needs {LEAST_EXAMPLES}: state the format in the prompt, or collect more "
-            "(a `reference`, or a `correction` in `review`)"
+            f"{len(teaching)} form failures on the train side with a trustworthy target to learn from; a LoRA run "
+            f"needs {LEAST_EXAMPLES}, {max(0, LEAST_EXAMPLES - len(teaching))} are missing: state the format in the "
+            "prompt, or collect more (a `reference`, or a `correction` in `review`)"
         )
+    advice += _untargeted(found, cured if not request.beyond_prompt else set(), failures, run)
+    read_train, read_held = found.side(raft.ROUTE, "train"), found.side(raft.ROUTE, "held-out")
+    chosen = choose(read_train, failures, targets, origins, judging)
+    if read_held and len(chosen.kept) >= LEAST_EXAMPLES:
+        shown_to = {i: replace(failures[i], messages=tuple(cases[i].messages)) for i in chosen.kept}
+        reader = raft.reading(adapter(chosen.kept, read_held, failures | shown_to, targets, request, here))
+        experiments.append(_made_of(reader, chosen, found, origins))
+    elif verdicts[raft.ROUTE]:
+        able = len(raft.reading_cases(log.failures, diagnoses)) if not read_train else len(read_train) + len(read_held)
+        advice.append(raft.advice_for(able, verdicts[raft.ROUTE], LEAST_EXAMPLES))
     if request.cross:
         experiments += crossed(experiments, failures, list(_documents(request).values()), request, here)
     plan = Plan(
@@ -215,23 +260,41 @@ def make_plan(
         if replayed is None
         else {"asked": len(replayed), "failed": sum(not ok for ok in replayed.values())},
         max_new_tokens=answer_tokens(log.failures),
-        cases={name: replace(case, group=found.split.clusters.get(name, "")) for name, (_, case) in cases.items()},
+        cases={name: replace(case, group=found.split.clusters.get(name, "")) for name, case in cases.items()},
         targets=targets,
+        origins=origins,
+        both=frozenset(both),
     )
     run.write("plan.yaml", yaml.safe_dump(plan.as_dict(), sort_keys=False, allow_unicode=True, width=100))
     return plan
 
 
-def target_of(failure: Failure) -> str:
-    """What should have come: a reviewer's correction, else the reference; "" where it fails the case's own checks."""
-    case = case_of(failure)
-    for text in (str(failure.review.get("correction") or ""), *failure.reference[:1]):
-        try:
-            if text and case and grade(text, case.checks).passed:
-                return text
-        except CrashedCheck:
-            return ""
-    return ""
+def _both(failures: Mapping[str, Failure], diagnoses: Sequence[Diagnosis]) -> dict[str, tuple[Target, Case]]:
+    """id -> (target, case) of the failures that are wrong in form and in facts and have a target to trust."""
+    names = [d.id for d in diagnoses if d.verdict == "both"]
+    pairs = ((name, find_target(failures[name], GIVEN)[0], case_of(failures[name])) for name in names)
+    return {name: (target, case) for name, target, case in pairs if target and case}
+
+
+def _made_of(experiment: Experiment, chosen: Chosen, found: Candidates, origins: Mapping[str, str]) -> Experiment:
+    """The experiment with where its targets come from, and how many could teach but are left out, by reason."""
+    untargeted = (name for name in found.placed(experiment.route, "train") if name not in found.targets)
+    secret = sum(found.untargeted[name] == PERSONAL for name in untargeted)
+    left_out = chosen.counted() | ({"secrets or personal data": secret} if secret else {})
+    recipe = {**experiment.recipe, "origins": dict(Counter(origins[name] for name in chosen.kept))}
+    return replace(experiment, recipe=recipe | ({"left_out": left_out} if left_out else {}))
+
+
+def _untargeted(found: Candidates, cured: Set[str], failures: Mapping[str, Failure], run: Run) -> list[str]:
+    """Advice on the form failures that could teach if they had a target; all are listed in untargeted.jsonl."""
+    names = [i for i in found.placed("form", "train") if i not in found.targets]
+    names = [i for i in names if instructions(failures[i].messages) not in cured]
+    if not names:
+        return []
+    listed = [(failures[name], found.untargeted[name]) for name in names]
+    run.write_rows("untargeted.jsonl", ({"id": f.id, "file": f.file, "line": f.line, "why": why} for f, why in listed))
+    few = "; ".join(f"{f.id}: {why}" for f, why in listed[:3]) + ("; ..." if len(listed) > 3 else "")
+    return [f"{len(listed)} form failures have no target to learn from, listed in untargeted.jsonl ({few})"]
 
 
 def _cure(trial: Trial, beyond: bool) -> str:

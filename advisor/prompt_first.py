@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from advisor.cases import Case
 from advisor.plan import ASKED_AS, CURED, Candidates, Trial, answer_tokens
@@ -13,9 +14,11 @@ from advisor.records import Failure
 from advisor.run import Request, Run
 from advisor.splits import instructions
 from advisor.stage import Models
+from advisor.targets import says_content
 from advisor.tell import Tell
-from advisor.wanted_format import EXAMPLES, WantedFormat, shown
+from advisor.wanted_format import EXAMPLES, WantedFormat, shown, wanted_formats
 from eval.compare import wilson
+from eval.grade import grade
 
 # Cases of a format that are asked: enough to show a cure, few enough to be asked before anybody has agreed to a plan.
 MOST = 20
@@ -51,6 +54,40 @@ def try_prompts(
         if trial.cures:
             tell.say(f"  {trial.passed} of {trial.of} pass with {ASKED_AS[trial.arm]}: {shown(trial.standing)}")
     return tuple(trials)
+
+
+def sample_targets(
+    found: Candidates, trials: Sequence[Trial], failures: Sequence[Failure], request: Request, run: Run, tell: Tell
+) -> Candidates:
+    """The candidates with a target for those of the train side that had none and pass with a solved case shown first.
+
+    Prompt distillation (Askell et al. 2021, arXiv 2112.00861, "context distillation"): the answer with the example in
+    the prompt teaches the model to give it without. Only what passes every check counts, as it would be trained, and
+    only where a check speaks of the content. The solved case is that which the trial chose; formats that a prompt cures
+    are not asked for.
+    """
+    cured = {trial.standing for trial in trials if trial.cures and not request.beyond_prompt}
+    best = {trial.standing: trial.example for trial in trials if trial.example}
+    formats = wanted_formats((found.cases[i][1] for i in found.side("form", "train")), found.targets, best)
+    cases = [
+        case
+        for case in (found.cases[i][1] for i in found.placed("form", "train") if i not in found.targets)
+        if instructions(case.messages) in formats.keys() - cured and says_content(case.checks)
+    ]
+    if not cases or not request.may_ask_models:
+        return found
+    models = Models(request, answer_tokens(failures), tell)
+    checks = {case.id: case.checks for case in cases}
+    sampled: dict[str, str] = {}
+    for row in ask("exemplar", "exemplar-sampled", cases, formats, models, run, tell):
+        if row["id"] not in sampled and row["passed"] and grade(row["answer"], checks[row["id"]]).passed:
+            sampled[row["id"]] = row["answer"]
+    tell.say(f"  {len(sampled)} of {len(cases)} without a target pass with a solved case shown first: targets")
+    return replace(
+        found,
+        targets={**found.targets, **sampled},
+        origins={**found.origins, **dict.fromkeys(sampled, "sampled")},
+    )
 
 
 def _drawn(found: Candidates, seed: int) -> dict[str, list[Case]]:

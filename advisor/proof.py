@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from advisor.adapting import FILES
 from advisor.cases import Score
 from advisor.cross import ADAPTER, LOSSES
 from advisor.experiments import ON_FACTS
@@ -13,8 +14,8 @@ from advisor.plan import Plan
 from advisor.run import Run
 from eval.prove import prove
 
-ADAPTER_OF = {"lora": "adapter", ON_FACTS: ADAPTER}
-LOSSES_OF = {"lora": "text_loss.json", ON_FACTS: LOSSES}
+ADAPTER_OF = {name: files.adapter for name, files in FILES.items()} | {ON_FACTS: ADAPTER}
+LOSSES_OF = {name: files.losses for name, files in FILES.items()} | {ON_FACTS: LOSSES}
 MARGIN = 0.05  # the loss on cases that passed before that must be excluded: five points
 
 

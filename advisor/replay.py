@@ -14,7 +14,7 @@ from advisor.run import Request, Run
 from advisor.stage import Models, control_of
 from advisor.tell import Tell
 
-AXES = {"form": "weights", "facts": "context"}
+AXES = {"form": "weights", "facts": "context", "context-ignored": "weights"}
 
 
 def replay(
@@ -22,9 +22,9 @@ def replay(
 ) -> dict[str, bool] | None:
     """id -> whether the untouched model passes it now; None where no model may be asked.
 
-    Form is replayed on the base, which would be trained, facts on the model that answers. At most `replay_limit` of
-    each, drawn with the run's seed; of several samples the majority counts. The answers are the control arm of the
-    proof.
+    Form and reading are replayed on the base, which would be trained, facts on the model that answers. At most
+    `replay_limit` of each, drawn with the run's seed; of several samples the majority counts. The answers are the
+    control arm of the proof.
     """
     if not request.may_ask_models or not cases:
         return None

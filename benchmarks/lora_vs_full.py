@@ -122,7 +122,7 @@ def trained(base: str, examples: Sequence[Any], knobs: Mapping[str, Any], weight
     weights.parent.mkdir(parents=True, exist_ok=True)
     recipe = Recipe(**{name: knobs[name] for name in Recipe.__dataclass_fields__ if name in knobs})
     with Tell().bar(f"{weights.parent.name}: training steps", knobs["steps"]) as advance:
-        train(base, [Example(*row) for row in examples], weights, recipe, progress=lambda step, of, loss: advance(1))
+        train(base, [Example(*row) for row in examples], weights, recipe, progress=lambda at: advance(1))
 
 
 def forecast(trial: Trial, method: str) -> tuple[int, int, int]:

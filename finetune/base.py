@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAn
 
 from finetune.embedded import embedded_base
 from finetune.errors import FinetuneError
+from finetune.recipe import QUANTIZATIONS
 
 EMBEDDED = "embedded"
 # bitsandbytes prints this on every CPU without its compiled kernels; the slower path is right (checked by the tests).
@@ -63,9 +66,10 @@ def load(
     quantization: str = "none",
     trust_remote_code: bool = False,
 ) -> Base:
-    """Load a base for inference or training, on CUDA where there is one; bf16 weights, or NF4 with double quantisation.
+    """Load a base for inference or training, on CUDA where there is one; bf16 weights, NF4 or int8.
 
-    NF4 follows QLoRA (Dettmers et al. 2023, arXiv 2305.14314): 4-bit NormalFloat, double quantisation, bf16 compute.
+    NF4 follows QLoRA (Dettmers et al. 2023, arXiv 2305.14314): 4-bit NormalFloat, double quantisation, bf16 compute;
+    int8 is LLM.int8() (Dettmers et al. 2022, arXiv 2208.07339).
     Raises FinetuneError with one line where the folder, the hub id or the adapter cannot be loaded.
     """
     where = locate(base)
@@ -77,10 +81,12 @@ def load(
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.bfloat16,
         )
+    elif quantization == "int8":
+        options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
     elif quantization != "none":
-        raise FinetuneError("quantization", quantization, "none, nf4", exit_code=2)
+        raise FinetuneError("quantization", quantization, ", ".join(QUANTIZATIONS), exit_code=2)
     if torch.cuda.is_available():
-        options["device_map"] = {"": 0}
+        options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", 0))}  # which of several torchrun gave us
     known: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     if Path(where).is_dir():
         known["local_files_only"] = True
@@ -113,6 +119,24 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     if not (adapter / "adapter_model.safetensors").is_file():
         raise FinetuneError(str(adapter), "no adapter_model.safetensors in it", "a peft adapter saved as safetensors")
     return PeftModel.from_pretrained(model, str(adapter), use_safetensors=True, local_files_only=True)
+
+
+@contextmanager
+def asking(model: Any) -> Iterator[None]:
+    """The model as it answers (no dropout), for the length of a `with`, and afterwards as it was.
+
+    Its 4-bit layers stay as if they trained: on a CPU bitsandbytes repacks those that are asked in eval mode for
+    inference (`packing_format_for_cpu`), into a path without gradients, and training then learns nothing.
+    """
+    training = model.training
+    model.eval()
+    packed = [module for module in model.modules() if type(module).__name__ == "Linear4bit"]
+    for module in packed:
+        module.training = True
+    try:
+        yield
+    finally:
+        model.train(training)
 
 
 def use_cores() -> int:

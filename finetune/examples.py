@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from finetune.answer import Question, render
 from finetune.base import Base
+from finetune.batches import IGNORED
 from finetune.errors import FinetuneError
-
-IGNORED = -100  # the label that torch's cross entropy leaves out
 
 
 @dataclass(frozen=True)
@@ -30,6 +26,7 @@ class Example:
     completion: str
     id: str = ""
     ends: bool = True  # False: the text was cut, so the model must not learn to stop there
+    origin: str = ""  # where the completion is from: correction, reference, repair, sampled, replay
 
 
 @dataclass(frozen=True)
@@ -97,26 +94,6 @@ def _chunks(ids: list[int], max_tokens: int) -> list[list[int]]:
     n = math.ceil(len(ids) / max_tokens)
     bounds = [len(ids) * i // n for i in range(n + 1)]
     return [ids[start:stop] for start, stop in pairwise(bounds) if stop - start > 1]
-
-
-def pad(rows: Sequence[Mapping[str, list[int]]], pad_id: int) -> dict[str, torch.Tensor]:
-    """Rows to tensors (n, longest): padded on the right, attention 0 and label IGNORED on the padding.
-
-    `replayed` (n) marks the rows on which the base is to be kept rather than taught.
-    """
-    longest = max(len(row["input_ids"]) for row in rows)
-
-    def column(name: str, fill: int) -> Iterator[list[int]]:
-        for row in rows:
-            yield row[name] + [fill] * (longest - len(row[name]))
-
-    ones: list[Any] = [[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in rows]
-    return {
-        "input_ids": torch.tensor(list(column("input_ids", pad_id))),
-        "labels": torch.tensor(list(column("labels", IGNORED))),
-        "attention_mask": torch.tensor(ones),
-        "replayed": torch.tensor([bool(row.get("replayed")) for row in rows]),
-    }
 
 
 def read_examples(path: Path) -> list[Example]:

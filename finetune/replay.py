@@ -138,7 +138,7 @@ def own_answers(base: Base, n: int) -> list[Example]:
     texts = answerer(base, max_new_tokens=MAX_TOKENS)(questions)
     lengths = [len(ids) for ids in base.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
     return [
-        Example(question, text, id=f"replay-{i}", ends=length < MAX_TOKENS - 1)
+        Example(question, text, id=f"replay-{i}", ends=length < MAX_TOKENS - 1, origin="replay")
         for i, (question, text, length) in enumerate(zip(questions, texts, lengths, strict=True))
         if text
     ]

@@ -23,6 +23,7 @@ class Loss:
     backward_fp32: float
     source: str
     fused_head: bool = False  # the head's product is made in chunks inside the loss: no matrix of logits
+    chunk: int = 8  # bytes a logit of the one chunk that a fused head holds: in 4 bytes, twice
 
 
 LOSSES: dict[str, Loss] = {
@@ -37,6 +38,9 @@ LOSSES: dict[str, Loss] = {
     "liger-ce": Loss(6, 6, 4, 4, "liger_kernel cross_entropy: gradient written into the logits"),
     "fused-linear-ce": Loss(0, 0, 0, 0, "liger_kernel fused_linear_cross_entropy, cut-cross-entropy", True),
     "chunked-nll": Loss(0, 0, 0, 0, "trl SFTConfig(loss_type='chunked_nll'): 256 tokens at a time", True),
+    # a chunk of replayed tokens: 4 log-probabilities of the base, 4 of the model, 4 their exponential, 4 difference,
+    # 4 product (torch kl_div with log_target); one of taught tokens has 12: log-softmax and two gradients
+    "finetune": Loss(0, 0, 0, 0, "finetune/loss.py: cross entropy and divergence, 256 tokens at a time", True, 20),
     # the list of logit chunks stays whole (2), each chunk's log-softmax is saved in the same dtype (2)
     "chunked": Loss(4, 4, 8, 8, "litgpt chunked_cross_entropy, lm_head_chunk_size=128"),
     # chunks of logits (2), every chunk's float log-softmax (4), one float chunk (4/8)
@@ -84,11 +88,12 @@ def logits_bytes(shape: ModelShape, job: Job, logit_bytes: int, *, backward: boo
 
 
 def chunk_bytes(loss: str, tokens: int, vocab: int, hidden: int) -> int:
-    """Bytes that a fused head keeps: one chunk of float logits twice, and the gradient of the hidden states.
+    """Bytes that a fused head keeps: one chunk of logits and its copies, and the gradient of the hidden states.
 
-    2 x 4 x min(tokens, 256) x vocab + 2 x tokens x hidden; 0 for the other paths (liger_kernel
-    ops/fused_linear_cross_entropy.py).
+    chunk x min(tokens, 256) x vocab + 2 x tokens x hidden, with the bytes a logit of its row of LOSSES; 0 for the other
+    paths (liger_kernel ops/fused_linear_cross_entropy.py).
     """
-    if not LOSSES[loss].fused_head:
+    row = LOSSES[loss]
+    if not row.fused_head:
         return 0
-    return 8 * min(tokens, CHUNK_TOKENS) * vocab + 2 * tokens * hidden
+    return row.chunk * min(tokens, CHUNK_TOKENS) * vocab + 2 * tokens * hidden

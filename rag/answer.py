@@ -83,7 +83,7 @@ def ground(
     queries = [last_user(question) for question in questions]
     found = search_many(index, queries, k, mode)
     shown = [within(hits, budget_chars) if relevant(hits, min_similarity) else [] for hits in found]
-    return [_grounded(q, hits, prompt) for q, hits in zip(questions, shown, strict=True)], shown
+    return [with_passages(q, hits, prompt) for q, hits in zip(questions, shown, strict=True)], shown
 
 
 def last_user(question: Question) -> str:
@@ -124,7 +124,8 @@ def passage(number: int, hit: Hit) -> str:
     return MARKER.sub(lambda m: m.group() + " ", head + hit.text)
 
 
-def _grounded(question: Question, hits: Sequence[Hit], prompt: str) -> Question:
+def with_passages(question: Question, hits: Sequence[Hit], prompt: str = PROMPT) -> Question:
+    """The question with these passages before its last user message, as `answer_with` asks it; without any as it is."""
     if not hits:
         return question
     passages = "\n".join(passage(number, hit) for number, hit in enumerate(hits, start=1))

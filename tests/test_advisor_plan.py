@@ -10,10 +10,10 @@ from advisor.cases import case_of, guard_of
 from advisor.errors import AnswerIsNo
 from advisor.experiments import Experiment, showing
 from advisor.machine import Machine, machine
-from advisor.plan import target_of
 from advisor.records import Failure
 from advisor.size import EMBEDDED_SHAPE, LEAST_STEPS, answering_s, learning_rate, shape_for, size, training_s
 from advisor.splits import source_of
+from advisor.targets import target_of
 from memory_calc.cards import Card
 from memory_calc.configs import shape_of
 

@@ -18,13 +18,14 @@ pytest.importorskip("llguidance")
 from advisor.answers import Answer, Asked
 from advisor.cases import Case, answer_cases, case_of
 from advisor.launch import TREATMENTS
-from advisor.plan import Candidates, Trial, candidates, make_plan, target_of
+from advisor.plan import Candidates, Trial, candidates, make_plan
 from advisor.prompt_first import FIRST, MOST, try_prompts
 from advisor.prompts import exemplified, instructed
 from advisor.read import Log
 from advisor.records import Diagnosis, Failure, Question
 from advisor.run import Request, Run
 from advisor.stage import Models, Stage, response_format
+from advisor.targets import target_of
 from advisor.tell import Tell
 from advisor.wanted_format import WantedFormat, skeleton, wanted_formats
 

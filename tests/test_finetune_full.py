@@ -15,12 +15,14 @@ from click.testing import CliRunner  # noqa: E402
 
 from finetune.answer import answerer, text_loss  # noqa: E402
 from finetune.base import Base, load  # noqa: E402
+from finetune.batches import IGNORED  # noqa: E402
 from finetune.cli import finetune  # noqa: E402
 from finetune.errors import FinetuneError  # noqa: E402
-from finetune.examples import IGNORED, Example, read_examples, tokenize, tokenize_all  # noqa: E402
+from finetune.examples import Example, read_examples, tokenize, tokenize_all  # noqa: E402
 from finetune.recipe import Recipe  # noqa: E402
 from finetune.replay import own_answers  # noqa: E402
 from finetune.train import train  # noqa: E402
+from finetune.watch import Step  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -88,14 +90,14 @@ def test_a_killed_full_run_carries_on_and_ends_where_an_unbroken_one_does(pico: 
     recipe = replace(FULL, epochs=4, replay=0)
     whole = train(pico, EXAMPLES, tmp_path / "whole", recipe)
 
-    def kill(step: int, of: int, loss: float) -> None:
-        if step == 5:
+    def kill(at: Step) -> None:
+        if at.step == 5:
             raise Killed
 
     with pytest.raises(Killed):
         train(pico, EXAMPLES, tmp_path / "broken", recipe, progress=kill)
     steps: list[int] = []
-    resumed = train(pico, EXAMPLES, tmp_path / "broken", recipe, progress=lambda step, of, loss: steps.append(step))
+    resumed = train(pico, EXAMPLES, tmp_path / "broken", recipe, progress=lambda at: steps.append(at.step))
     assert steps[0] > 1, "it began anew"
     assert resumed.validation_loss == pytest.approx(whole.validation_loss, rel=1e-3)
 

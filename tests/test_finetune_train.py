@@ -13,11 +13,13 @@ pytest.importorskip("peft")
 
 from finetune.answer import answerer, render, text_loss  # noqa: E402
 from finetune.base import load  # noqa: E402
+from finetune.batches import IGNORED, flatten, pad  # noqa: E402
 from finetune.errors import FinetuneError  # noqa: E402
-from finetune.examples import IGNORED, Example, pad, tokenize, tokenize_all  # noqa: E402
+from finetune.examples import Example, tokenize, tokenize_all  # noqa: E402
 from finetune.recipe import Recipe  # noqa: E402
 from finetune.replay import own_answers  # noqa: E402
 from finetune.train import train  # noqa: E402
+from finetune.watch import Step  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -38,10 +40,15 @@ def test_only_the_completion_is_trained_and_the_model_learns_to_stop(pico: Path)
 
 
 def test_padding_is_neither_seen_nor_trained() -> None:
-    batch = pad([{"input_ids": [5, 6], "labels": [IGNORED, 6]}, {"input_ids": [7], "labels": [7]}], pad_id=0)
+    rows = [{"input_ids": [5, 6], "labels": [IGNORED, 6]}, {"input_ids": [7], "labels": [7]}]
+    batch = pad(rows, pad_id=0)
     assert batch["input_ids"].tolist() == [[5, 6], [7, 0]]
-    assert batch["labels"].tolist() == [[IGNORED, 6], [7, IGNORED]]
+    assert batch["targets"].tolist() == [[6, IGNORED], [IGNORED, IGNORED]], "nothing follows a last token"
     assert batch["attention_mask"].tolist() == [[1, 1], [1, 0]]
+    flat = flatten(rows)
+    assert flat["input_ids"].tolist() == [[5, 6, 7]]
+    assert flat["targets"].tolist() == [[6, IGNORED, IGNORED]], "no document teaches the next one's first token"
+    assert flat["position_ids"].tolist() == [[0, 1, 0]]
 
 
 def test_examples_that_cannot_be_trained_on_are_named_never_cut(pico: Path) -> None:
@@ -57,9 +64,7 @@ def test_examples_that_cannot_be_trained_on_are_named_never_cut(pico: Path) -> N
 def test_a_run_learns_its_examples_and_leaves_the_base_alone(pico: Path, tmp_path: Path) -> None:
     weights = (pico / "model.safetensors").read_bytes()
     seen: list[tuple[int, int]] = []
-    trained = train(
-        pico, EXAMPLES, tmp_path / "adapter", RECIPE, progress=lambda step, of, loss: seen.append((step, of))
-    )
+    trained = train(pico, EXAMPLES, tmp_path / "adapter", RECIPE, progress=lambda at: seen.append((at.step, at.steps)))
     assert trained.validation_loss < trained.validation_loss_before - 1
     assert seen[-1][0] == seen[-1][1] == trained.steps
     assert (pico / "model.safetensors").read_bytes() == weights
@@ -105,9 +110,9 @@ def test_checkpointing_changes_the_memory_not_the_result(pico: Path, tmp_path: P
 def base_loss(base: object, example: Example) -> float:
     """Loss of the completion given its prompt, computed here without the Trainer."""
     row = tokenize(base, example)  # type: ignore[arg-type]
-    batch = pad([row], 0)
+    ids, labels = torch.tensor([row["input_ids"]]), torch.tensor([row["labels"]])
     with torch.no_grad():
-        return float(base.model(**batch).loss)  # type: ignore[attr-defined]
+        return float(base.model(input_ids=ids, labels=labels).loss)  # type: ignore[attr-defined]
 
 
 def test_a_killed_run_carries_on_and_ends_where_an_unbroken_one_does(pico: Path, tmp_path: Path) -> None:
@@ -117,15 +122,15 @@ def test_a_killed_run_carries_on_and_ends_where_an_unbroken_one_does(pico: Path,
     class Killed(BaseException):
         pass
 
-    def kill(step: int, of: int, loss: float) -> None:
-        if step == 5:
+    def kill(at: Step) -> None:
+        if at.step == 5:
             raise Killed
 
     with pytest.raises(Killed):
         train(pico, EXAMPLES, tmp_path / "broken", recipe, progress=kill)
     assert not (tmp_path / "broken").exists()
     steps: list[int] = []
-    resumed = train(pico, EXAMPLES, tmp_path / "broken", recipe, progress=lambda step, of, loss: steps.append(step))
+    resumed = train(pico, EXAMPLES, tmp_path / "broken", recipe, progress=lambda at: steps.append(at.step))
     assert steps[0] > 1, "it began anew"
     assert resumed.validation_loss == pytest.approx(whole.validation_loss, rel=1e-3)
 

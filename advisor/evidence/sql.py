@@ -22,6 +22,9 @@ _ESCAPED = re.compile(rf"'(?:[^'\\]|''|\\.)*(?:'|\Z)|\"(?:[^\"\\]|\\.)*(?:\"|\Z)
 _CONVERTS = re.compile(r"\b(?:convert|translate|migrate|port|rewrite|transpile)\b", re.I)
 # What an author writes as a cast; without one, a cast or an order of nulls in a transpiled tree is sqlglot's own.
 _CASTS = re.compile(r"::|\b(?:try_)?cast\s*\(|\bconvert\s*\(|\b(?:str_|to_)?date(?:time)?\s*\(|\btimestamp\b", re.I)
+_CALLED = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
+# What a translation may call without the table naming it: ISO/IEC 9075-2, that every dialect here has.
+STANDARD = frozenset("ABS AVG CAST COALESCE COUNT LOWER MAX MIN NULLIF ROUND SUM UPPER".split())
 _NULLS = re.compile(r"\bnulls\s+(?:first|last)\b", re.I)
 
 
@@ -81,6 +84,48 @@ def same_elsewhere(text: str, wanted: str, asked: str = "") -> tuple[str, str]:
             if tree and tree == _tree(two, write, write, written_casts, written_nulls):
                 return other, asked
     return "", ""
+
+
+def in_dialect(text: str, asked: str) -> str:
+    """The one statement of `text` in the dialect asked for, as sqlglot writes it; "" where that is not sure.
+
+    Sure is what the table of dialects shows to be of another one, whose translation comes back as the same tree and
+    calls nothing new that the table or the standard does not name; where it could be of several others, they agree.
+    """
+    text = text.strip().rstrip(";")
+    home = READ_AS.get(asked, asked)
+    there = _dialects(text, asked)
+    if not home or asked not in TABLED or home in there or len(text) > MAX_TRANSPILED_CHARS:
+        return ""
+    written = bool(_CASTS.search(text)), bool(_NULLS.search(text))
+    found = set()
+    for other in sorted(there & set(NAMES)):
+        moved = _moved(text, other, home)
+        original = _tree(text, other, other, *written)
+        same = bool(original) and _tree(moved, home, other, *written) == original
+        called = {name.upper() for name in _CALLED.findall(moved)} - {name.upper() for name in _CALLED.findall(text)}
+        known = all(name in STANDARD or _has(asked, name) for name in called)
+        if same and known and all(asked in row.has for row, _, _ in _used(moved, asked)):
+            found.add(moved)
+    return found.pop() if len(found) == 1 else ""
+
+
+def _has(dialect: str, function: str) -> bool:
+    return any(dialect in row.has for row in ROWS if row.pattern.search(f"SELECT {function}("))
+
+
+def _moved(text: str, read: str, write: str) -> str:
+    """The statement in another dialect, "" where that lacks something."""
+    import sqlglot
+    from sqlglot.errors import ErrorLevel, SqlglotError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            (moved,) = sqlglot.transpile(text, read=read, write=write, unsupported_level=ErrorLevel.RAISE)
+            return str(moved)
+    except (SqlglotError, RecursionError, ValueError, AttributeError, TypeError):
+        return ""
 
 
 @lru_cache(maxsize=2048)
