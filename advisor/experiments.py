@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from advisor.kind import kind_for
 from advisor.machine import Machine
-from advisor.records import Failure
+from advisor.records import Diagnosis, Failure
 from advisor.run import EMBEDDED, Request
-from advisor.size import answering_s, shape_for, size, training_s
+from advisor.size import answering_s, default_for, shape_for, size, training_s, training_tokens_per_s
 from advisor.splits import instructions
 from advisor.wanted_format import WantedFormat
 from eval.clusters import MIN_CLUSTERS
 from eval.power import detectable_effect
+from finetune.defaults import ALL_LINEAR, ALPHA, Default
 from finetune.lengths import count_tokens
 
 PLANNED_ICC = 0.5  # how alike cases of a cluster change; ours: 0 and 0.7 in the two arms of the demo that have clusters
@@ -26,6 +28,7 @@ ANSWER_TOKENS = (48, 512)
 ON_FORM, ON_FACTS = "rag-on-form", "lora-on-facts"  # each cure on the failures of the other route
 # Facts take more than form: many passes at a high rate, ended as soon as they are known (advisor.cross). Measured on
 # the demo (docs/cross.md); no row judges, since what is known is asked of the model itself.
+FACTS = Default("facts", 32, 32, ALL_LINEAR, False, "facts lie in all layers", "docs/cross.md: measured on the demo")
 FACTS_RECIPE = {"rank": 32, "alpha": 64, "learning_rate": 1e-3, "epochs": 8, "replay": 8, "validation_rate": 0.0}
 PHRASINGS = 5  # of each question; an estimate for the forecast
 
@@ -193,19 +196,31 @@ def adapter(
     targets: Mapping[str, str],
     request: Request,
     here: Machine,
+    diagnoses: Sequence[Diagnosis] = (),
 ) -> Experiment:
+    """A LoRA adapter on the train side, with the recipe of the kind of form that its cases ask for, sized to the card.
+
+    `diagnoses` tell the kind of cases whose checks do not.
+    """
     shape = shape_for(request.base)
-    lengths, counted = count_tokens(_tokenizer_folder(request.base), [failures[i].prompt + targets[i] for i in train])
-    recipe: dict[str, Any] = {"does": f"train a LoRA adapter on {len(train)} cases"}
+    folder = _tokenizer_folder(request.base)
+    lengths, counted = count_tokens(folder, [failures[i].prompt + targets[i] for i in train])
+    completions, _ = count_tokens(folder, [targets[i] for i in train])
+    kind = kind_for([failures[i] for i in train], {diagnosis.id: diagnosis for diagnosis in diagnoses})
+    default = default_for(kind)
+    recipe: dict[str, Any] = {"does": f"train a LoRA adapter on {len(train)} cases", "asks_for": dict(kind.counts)}
     costs: dict[str, Any] = {"peak_bytes": None, "seconds": None, "usd": None}
     if shape is not None:
-        sized, memory = size(shape, lengths, here)
+        learned = sum(completions) + len(completions)  # each ends with a token that is learned too
+        sized, memory = size(shape, lengths, here, default, completion_tokens=learned, asked=kind.says)
         recipe |= sized | {"lengths": "counted" if counted else "estimated from characters"}
         costs["peak_bytes"] = list(memory.process)
         costs["seconds"] = training_s(shape, lengths, sized, here)
+        costs["tokens_per_s"] = training_tokens_per_s(shape, sized, here)
     else:
         # An unknown hub id has no shape yet: the smallest recipe, and the plan says that it was not sized.
         recipe |= {"method": "qlora", "quantization": "nf4", "batch": 1, "accumulation": 8, "steps": 0, "sized": False}
+        recipe |= {"rank": default.rank, "alpha": ALPHA, "targets": default.targets}
     return Experiment(
         id="lora",
         route="form",
@@ -293,12 +308,12 @@ def _facts_training(
     parts = [part for page in pages for part in page.split("\n\n") if part.strip()]
     asked = [failures[name].prompt for name in whole.held_out]
     lengths, _ = count_tokens(_tokenizer_folder(request.base), [*parts, *asked * PHRASINGS])
-    sized, memory = size(shape, lengths, here)
-    recipe |= sized | FACTS_RECIPE
+    sized, memory = size(shape, lengths, here, FACTS)
+    recipe |= sized | FACTS_RECIPE | {"why": sized["why"][-2:]}  # its rate is not that of form
     rows = len(lengths) + recipe["replay"]
     recipe["steps"] = recipe["epochs"] * math.ceil(rows / (recipe["batch"] * recipe["accumulation"]))
     costs = {"peak_bytes": list(memory.process), "seconds": training_s(shape, lengths, recipe, here), "usd": None}
-    return recipe, costs
+    return recipe, costs | {"tokens_per_s": training_tokens_per_s(shape, recipe, here)}
 
 
 def _tokenizer_folder(base: str) -> Path | None:

@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from advisor.cross import crossed, told
 from advisor.experiments import Experiment
+from advisor.ledger import compared
 from advisor.records import VERDICTS, Diagnosis, Failure
 from advisor.redact import redact
 from advisor.turned import Pair, turned
@@ -85,7 +86,7 @@ def page(outcome: Outcome) -> str:
         made_for=_flat(plan.made_for),
         experiments=experiments,
         proven=[e for e in experiments if e["proof"]],
-        forecasts=[_forecast(row) for row in ledger],
+        forecasts=[{"id": row["experiment"], "compared": compared(row)} for row in ledger],
         verdicts=_verdicts(diagnosed),
         turns=[(e, _turns(outcome, e["id"])) for e in experiments if e["proof"]],
         advice=[_text(line) for line in plan.advice],
@@ -198,26 +199,6 @@ def _on_scale(change: float, reach: float) -> float:
     return round(min(100.0, max(0.0, 50 + 50 * change / reach)), 2)
 
 
-def _forecast(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What was forecast beside what came; a span is kept when the outcome lies in it."""
-    forecast, outcome = row["forecast"], row["outcome"]
-    compared = []
-    for label, expected, came, spelled in (
-        ("fixed", forecast.get("fixed"), outcome.get("fixed"), _counts),
-        ("time", forecast.get("seconds"), outcome.get("seconds"), seconds_span),
-        ("memory", forecast.get("peak_bytes"), outcome.get("peak_process_bytes"), gib_span),
-    ):
-        if expected is None or came is None:
-            continue
-        side = "below" if came < expected[0] else "above" if came > expected[-1] else "within"
-        compared.append({"label": label, "forecast": spelled(expected), "came": spelled(came), "side": side})
-    return {"id": row["experiment"], "compared": compared}
-
-
-def _counts(found: Sequence[int] | int) -> str:
-    return " – ".join(map(str, found)) if isinstance(found, Sequence) else str(found)
-
-
 def _verdicts(diagnosed: Sequence[tuple[Failure, Diagnosis]]) -> list[dict[str, Any]]:
     """One row a verdict that occurs, most frequent first, with its clearest and most different cases."""
     rows = []
@@ -320,5 +301,6 @@ def _flat(tree: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
         elif name.endswith("_bytes") and isinstance(value, (int, float)):
             rows.append((name.removesuffix("_bytes"), gib_span(value)))
         else:
-            rows.append((name, one_line(str(value))))
+            told = "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+            rows.append((name, one_line(told)))
     return rows

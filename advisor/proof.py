@@ -10,6 +10,7 @@ from advisor.adapting import FILES
 from advisor.cases import Score
 from advisor.cross import ADAPTER, LOSSES
 from advisor.experiments import ON_FACTS
+from advisor.ledger import entry
 from advisor.plan import Plan
 from advisor.run import Run
 from eval.prove import prove
@@ -35,15 +36,10 @@ def prove_plan(plan: Plan, scores: Sequence[Score], run: Run) -> dict[str, dict[
     for name, file in LOSSES_OF.items():
         if (run.folder / file).is_file() and name in proofs:
             proofs[name]["text_loss"] = json.loads((run.folder / file).read_text(encoding="utf-8"))
-    ledger = []
-    for experiment in (e for e in plan.experiments if e.id in proofs):  # none where every held-out case was taught
-        gain = proofs[experiment.id]["gain"]
-        outcome: dict[str, Any] = {"fixed": gain["fixed"], "verdict": proofs[experiment.id]["verdict"]}
-        trained = run.folder / ADAPTER_OF.get(experiment.id, "") / "training.json"
-        if trained.is_file():
-            record = json.loads(trained.read_text(encoding="utf-8"))
-            outcome |= {"seconds": record["seconds"], "peak_process_bytes": record["peak_process_bytes"]}
-        forecast = {"fixed": experiment.expects["fixed"], **experiment.costs}
-        ledger.append({"experiment": experiment.id, "forecast": forecast, "outcome": outcome})
+    ledger = [
+        entry(experiment, proofs[experiment.id], run.folder / ADAPTER_OF.get(experiment.id, "") / "training.json")
+        for experiment in plan.experiments
+        if experiment.id in proofs  # none where every held-out case was taught
+    ]
     run.write_rows("ledger.jsonl", ledger)
     return proofs

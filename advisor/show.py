@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from advisor.cross import crossed, told
+from advisor.ledger import compared
 from advisor.overview import Overview, leading
 from advisor.redact import redact
 from advisor.wording import (
@@ -84,6 +85,7 @@ def show_result(console: Console, outcome: Outcome) -> None:
             console.print()
         if cross := crossed(outcome.proofs, outcome.scores, outcome.run):
             _crossed(console, cross)
+        _ledger(console, list(outcome.run.rows("ledger.jsonl")))
     else:
         _say(console, "Nothing was run.")
     console.print(Text(f"report: {inert(str(outcome.html))}"), soft_wrap=True)
@@ -189,6 +191,8 @@ def _experiments(console: Console, experiments: Sequence[Experiment]) -> None:
         _say(console, f"{e.id}: {_clean(str(e.recipe['does']))}", style="bold")
         _say(console, f"because {e.because}", indent=2, hang=2)
         _say(console, f"instead of {e.instead_of}", indent=2, hang=2)
+        for line in e.recipe.get("why", ()):
+            _say(console, f"- {_clean(line)}", indent=2, hang=2)
 
 
 def _verdicts(console: Console, counts: Counter[str]) -> None:
@@ -211,6 +215,20 @@ def _results(console: Console, proofs: Mapping[str, Any]) -> None:
         table.add_section()
     console.print()
     console.print(table, width=_width(console))
+
+
+def _ledger(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
+    """What each experiment was forecast to bring and to take, beside what came."""
+    table = _table("experiment", "what", ">forecast", ">came", "which is")
+    for row in rows:
+        for at, found in enumerate(compared(row)):
+            side = "within the forecast" if found.side == "within" else f"{found.side} it"
+            name = str(row["experiment"]) if not at else ""
+            table.add_row(*map(Text, (name, found.label, found.forecast, found.came, side)))
+    if table.rows:
+        _say(console, "Forecast and outcome", style="bold")
+        console.print(table, width=_width(console))
+        console.print()
 
 
 def _crossed(console: Console, cross: Mapping[str, Any]) -> None:

@@ -194,8 +194,19 @@ def training_s(
     tokens = recipe["epochs"] * (
         sum(n + TEMPLATE_TOKENS for n in lengths_tokens) + recipe["replay"] * (REPLAYED_TOKENS + TEMPLATE_TOKENS)
     )
-    ops = TRAIN_OPS + (CHECKPOINT_OPS if recipe["gradient_checkpointing"] else 0)
-    return _seconds(ops * shape.n_params * tokens, machine)
+    return _seconds(_operations(shape, recipe) * tokens, machine)
+
+
+def training_tokens_per_s(shape: ModelShape, recipe: dict[str, Any], machine: Machine) -> list[float] | None:
+    """Tokens a second that a training run takes in, no pads among them: low, likely, high; None as above."""
+    if machine.flops_per_s is None:
+        return None
+    return [round(rate / _operations(shape, recipe), 1) for rate in machine.flops_per_s]
+
+
+def _operations(shape: ModelShape, recipe: dict[str, Any]) -> int:
+    """Floating point operations of one trained token."""
+    return shape.n_params * (TRAIN_OPS + (CHECKPOINT_OPS if recipe["gradient_checkpointing"] else 0))
 
 
 def answering_s(

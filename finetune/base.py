@@ -101,6 +101,9 @@ def load(
             "a folder with config.json, safetensors weights and a tokenizer, or a hub id that this machine can reach",
             "name a local folder, or leave --base out for the embedded model",
         ) from problem
+    head = model.get_output_embeddings()
+    if head is not None:  # torch copies frozen weights once per sequence where what they are applied to is a slice
+        head.register_forward_pre_hook(lambda module, given: (given[0].contiguous(), *given[1:]))
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.chat_template is None:

@@ -123,3 +123,46 @@ def blocks(model: Any) -> list[list[str]]:
         if layer and isinstance(module, torch.nn.Linear):
             found.setdefault(int(layer[1]), []).append(name)
     return [found[at] for at in sorted(found)]
+
+
+def spread(n: int, k: int) -> list[int]:
+    """`k` of `n` layers, evenly spread, such that every smaller choice is part of a larger one (van der Corput)."""
+    order: list[int] = []
+    at = 1
+    while len(order) < n:
+        digits = f"{at:b}"
+        layer = int(n * int(digits[::-1], 2) / 2 ** len(digits))
+        if layer not in order:
+            order.append(layer)
+        at += 1
+    return sorted(order[:k])
+
+
+def measure(base: str, examples: Sequence[Example], out: Path, budget: Budget, say: Say) -> Measured:
+    """All that is measured of one candidate; every run lies in `out` and is not made again by the same call.
+
+    The tiny run comes first, for its peak is the process's where a system cannot forget an earlier one.
+    """
+    taught, held = split(examples, budget)
+    fresh = load(base)
+    layers = blocks(fresh.model)
+    rows = completion_rows(fresh, held, budget.max_tokens)
+    completion_rows(fresh, taught, budget.max_tokens)
+    held_bytes = tuple(len(example.completion.encode()) for example in held)
+    texts = [text_row(fresh, text) for text in TEXTS]
+    say(f"{base}: {len(taught)} examples to train on, {len(held)} held out")
+    general = sum(bits(fresh, [row for row, _ in texts])) / sum(n for _, n in texts)
+    untrained = bits(fresh, rows)
+    del fresh
+    runs = plan(len(layers), len(taught), budget)
+    tiny: Trained | None = None
+    tuned: list[float] = []
+    rungs = []
+    for number, run in enumerate(runs, start=1):
+        found, trained = _run(base, taught[: run.examples], run, layers, out, budget)
+        spent = bits(load(base, adapter=trained.folder), rows)
+        rungs.append(replace(run, trainable=trained.trainable, loss=sum(spent) / sum(held_bytes)))
+        say(f"{base}: run {number} of {len(runs)}, {rungs[-1].trainable:,} parameters, {rungs[-1].loss:.3f} bits a byte")
+        if tiny is None:
+            tiny, tuned = trained, spent
+    return Measured()

@@ -27,6 +27,7 @@ class Job:
     n_training: int
     n_validation: int
     end: str  # the token with which the chat template closes an answer
+    after: str  # what it writes after that
     eos: str
     thinks: bool  # its template knows of thoughts
 
@@ -351,6 +352,8 @@ def not_carried(tool: Tool, job: Job) -> Iterator[str]:
         )
     if recipe.layout != "grouped":
         yield f"layout {recipe.layout}: batches are padded here, with the same loss in more time and memory"
+    if job.after and name != "axolotl":
+        yield f"masks: what the chat template writes after {job.end} ({job.after!r}) is trained too, once it has ended"
     if name == "axolotl" and recipe.method == "full":
         yield "full: axolotl keeps the weights in bf16; `finetune train` keeps them in fp32 under bf16 autocast"
     if name == "axolotl" and job.warmup_steps == 1:

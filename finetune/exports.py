@@ -55,10 +55,10 @@ def export(to: str, base: str | Path, examples: Sequence[Example], out: Path, re
         raise FinetuneError(str(out), "is not an empty folder", fix="name another folder with --out")
     tool = TOOLS[to]
     name, tokenizer = _tokenizer(base)
-    fitting, left_out, ends = _fitting(tokenizer, examples, tool, recipe.max_tokens)
+    fitting, left_out, closing = _fitting(tokenizer, examples, tool, recipe.max_tokens)
     training, validation = _held_out(fitting, recipe)
     thinks = "<think>" in str(tokenizer.chat_template)
-    job = Job(name, recipe, len(training), len(validation), ends, str(tokenizer.eos_token), thinks)
+    job = Job(name, recipe, len(training), len(validation), *closing, str(tokenizer.eos_token), thinks)
     missing = tuple(not_carried(tool, job))
     out.mkdir(parents=True, exist_ok=True)
     _write_rows(out / TRAINING, [tool.row(example) for example in training])
@@ -109,59 +109,61 @@ def _tokenizer(base: str | Path) -> tuple[str, Any]:
 
 def _fitting(
     tokenizer: Any, examples: Sequence[Example], tool: Tool, max_tokens: int
-) -> tuple[list[Example], list[Dropped], str]:
-    """The examples that the trainer can train on as we would, the others with the reason, and the token at the end.
+) -> tuple[list[Example], list[Dropped], tuple[str, str]]:
+    """The examples that the trainer can train on as we would, the others with the reason, and how an answer is closed.
 
     Every trainer here renders with the chat template and trains what comes after the prompt; so it trains the end of
     the turn where the template writes one, and where the prompt is rendered the same with and without its answer.
     """
     from finetune.examples import Dropped
 
-    fitting, left_out, ends = [], [], set()
+    fitting, left_out, closing = [], [], ("", "")
     for example in examples:
-        end, reason = _reason(tokenizer, example, tool, max_tokens)
+        closed, reason = _closing(tokenizer, example, tool, max_tokens)
         if reason:
             left_out.append(Dropped(example.id, reason))
         else:
             fitting.append(example)
-            ends.add(end)
+            closing = closed  # by the template, so alike for all
     if not fitting:
         reasons = "; ".join(f"{d.id}: {d.reason}" for d in left_out[:3]) or "there is none"
         raise FinetuneError("examples", f"{tool.name} can train on none ({reasons})", f"up to {max_tokens} tokens each")
-    return fitting, left_out, ends.pop() if len(ends) == 1 else str(tokenizer.eos_token)
+    return fitting, left_out, closing
 
 
-def _reason(tokenizer: Any, example: Example, tool: Tool, max_tokens: int) -> tuple[str, str]:
-    """The token that closes the answer, and why the example has to be left out (empty: it need not be)."""
+def _closing(tokenizer: Any, example: Example, tool: Tool, max_tokens: int) -> tuple[tuple[str, str], str]:
+    """The token that closes the answer with what follows it, and why the example is left out (empty: it is not)."""
+    none = ("", "")
     if not example.messages:
-        return "", "plain text: only `finetune train` trains it"
+        return none, "plain text: only `finetune train` trains it"
     if not example.completion.strip():
-        return "", "its completion is empty"
+        return none, "its completion is empty"
     if not example.ends:
-        return "", "it was cut, and the trainer would teach the model to stop there"
+        return none, "it was cut, and the trainer would teach the model to stop there"
     messages = turns_of(example)
     try:
         "".join(turn["content"] for turn in messages).encode("utf-8")
     except UnicodeEncodeError:
-        return "", "not text: half of a surrogate pair"
+        return none, "not text: half of a surrogate pair"
     roles = [turn["role"] for turn in messages]
     turns = roles[1:] if roles[0] == "system" else roles
     if tool.name == "LLaMA-Factory" and turns != ["user", "assistant"] * (len(turns) // 2):
-        return "", "LLaMA-Factory takes turns of user and assistant by turns only"
+        return none, "LLaMA-Factory takes turns of user and assistant by turns only"
     try:
         prompt = tokenizer.apply_chat_template(messages[:-1], tokenize=False, add_generation_prompt=True)
         whole = tokenizer.apply_chat_template(messages, tokenize=False)
     except Exception as problem:  # the template's own code, which raises what it likes
-        return "", f"its chat template refuses it ({str(problem).strip().splitlines()[0][:80]})"
+        return none, f"its chat template refuses it ({str(problem).strip().splitlines()[0][:80]})"
     n = len(tokenizer(whole, add_special_tokens=False)["input_ids"])
     if n > max_tokens:
-        return "", f"{n} tokens, more than {max_tokens}"
+        return none, f"{n} tokens, more than {max_tokens}"
     if not whole.startswith(prompt):
-        return "", "the chat template renders its prompt otherwise once it is answered"
-    answer = tokenizer(whole[len(prompt) :].rstrip(), add_special_tokens=False)["input_ids"]
+        return none, "the chat template renders its prompt otherwise once it is answered"
+    text = whole[len(prompt) :]
+    answer = tokenizer(text.rstrip(), add_special_tokens=False)["input_ids"]
     if not answer or answer[-1] not in tokenizer.added_tokens_decoder:
-        return "", "the chat template writes no end token after the answer"
-    return str(tokenizer.convert_ids_to_tokens(answer[-1])), ""
+        return none, "the chat template writes no end token after the answer"
+    return (str(tokenizer.convert_ids_to_tokens(answer[-1])), text[len(text.rstrip()) :]), ""
 
 
 def _held_out(examples: list[Example], recipe: Recipe) -> tuple[list[Example], list[Example]]:

@@ -91,9 +91,44 @@ def shorten(row: Tokenised, max_tokens: int) -> Tokenised:
     if surplus <= 0:
         return row
     if surplus >= row.n_prompt:
-        of = len(row.input_ids) - row.n_prompt
-        return replace(row, refused=f"its completion alone has {of} tokens, with a limit of {max_tokens}")
+        return replace(row, refused=f"its completion alone has {row.n_trained} tokens, the limit is {max_tokens}")
     return replace(row, input_ids=row.input_ids[surplus:], labels=row.labels[surplus:])
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found without running the model, and the rows that may be trained."""
+
+    findings: tuple[Finding, ...]
+    rows: tuple[Tokenised, ...]  # of every example, those that are refused too
+    limit_tokens: int
+
+    @property
+    def trained(self) -> list[Tokenised]:
+        """The rows that would be trained: with something to train, and within the limit."""
+        return [r for r in self.rows if not r.refused and r.n_trained and len(r.input_ids) <= self.limit_tokens]
+
+    @property
+    def ready(self) -> list[dict[str, list[int]]]:
+        """Those rows as the trainer takes them."""
+        return [{"input_ids": row.input_ids, "labels": row.labels} for row in self.trained]
+
+    @property
+    def examples(self) -> list[Example]:
+        """The examples that they come from, each once."""
+        return list({id(row.example): row.example for row in self.trained}.values())
+
+
+def inspect(base: Base, examples: Sequence[Example], max_tokens: int, *, truncate: bool = False) -> Inspection:
+    """The checks that look at the rows alone; with `truncate` rows over the limit are shortened, and said to be."""
+    context = getattr(base.model.config.get_text_config(), "max_position_embeddings", max_tokens)
+    limit = min(max_tokens, context)
+    rows = rows_of(base, examples, limit)
+    lengths = check_lengths(rows, max_tokens, context, truncate)
+    if truncate:
+        rows = [shorten(row, limit) for row in rows]
+    found = (lengths, check_trained(rows), check_end(base, rows), check_render(base, rows))
+    return Inspection(found, tuple(rows), limit)
 
 
 def check_lengths(rows: Sequence[Tokenised], max_tokens: int, context_tokens: int, truncate: bool = False) -> Finding:
@@ -145,15 +180,14 @@ def check_end(base: Base, rows: Sequence[Tokenised]) -> Finding:
     A pad token that is the end token too is masked with the padding by collators that go by its id: then the model
     never learns to stop (https://github.com/huggingface/transformers/issues/22794).
     """
-    stops = stop_ids(base)
+    stops, ends = stop_ids(base), end_ids(base)
     chats = [row for row in rows if row.example.messages and not row.refused]
     ending = [row for row in chats if row.example.ends]
     if not ending:
-        return Finding("end token", True, "no row is to end: plain text, or cut answers")
-    end, pad_id = base.tokenizer.eos_token_id, base.tokenizer.pad_token_id
-    name = f"{base.tokenizer.eos_token} ({end})"
-    unended = [row.id for row in ending if row.labels[-1] not in stops]
-    inside = [row.id for row in chats if any(label in stops for label in _body(row, stops))]
+        return Finding("end", True, "no row is to end: plain text, or cut answers")
+    name = f"{base.tokenizer.eos_token} ({base.tokenizer.eos_token_id})"
+    unended = [row.id for row in ending if not stops & set(row.labels[row.n_prompt + len(_body(row, ends)) :])]
+    inside = [row.id for row in chats if ends & set(_body(row, ends))]
     masked = masked_ends(base, ending, stops)
     faults = [
         f"{len(unended)} rows do not end with a token at which serving stops: {_named(unended)}" if unended else "",
@@ -167,16 +201,22 @@ def check_end(base: Base, rows: Sequence[Tokenised]) -> Finding:
             "--batch 1, or a pad token of its own in the base's tokenizer_config.json",
         ]
         cure = "; ".join(c for c, fault in zip(cures, faults, strict=True) if fault)
-        return Finding("end token", False, f"{name}: {'; '.join(f for f in faults if f)}", cure)
-    twice = ", which doubles as pad and stays trained in padded batches" if pad_id in stops else ""
-    return Finding("end token", True, f"{name} is trained in {len(ending)} of {len(ending)} rows that end{twice}")
+        return Finding("end", False, f"{name}: {'; '.join(f for f in faults if f)}", cure)
+    twice = ", which doubles as pad and stays trained in padded batches" if base.tokenizer.pad_token_id in ends else ""
+    return Finding("end", True, f"{name} is trained in {len(ending)} of {len(ending)} rows that end{twice}")
 
 
 def stop_ids(base: Base) -> set[int]:
-    """The tokens at which answering stops: the generation config's, and the tokenizer's end of a turn."""
+    """The tokens at which answering stops: the generation config's (finetune.answer), else the tokenizer's end."""
     given = base.model.generation_config.eos_token_id
-    stops = set(given) if isinstance(given, list) else {given}
-    return {int(token) for token in stops | {base.tokenizer.eos_token_id} if token is not None}
+    if given is None:
+        given = base.tokenizer.eos_token_id
+    return set(given) if isinstance(given, list) else {int(given)}
+
+
+def end_ids(base: Base) -> set[int]:
+    """All tokens that end a turn: those at which answering stops, and the tokenizer's own that training appends."""
+    return stop_ids(base) | {base.tokenizer.eos_token_id}
 
 
 def masked_ends(base: Base, rows: Sequence[Tokenised], stops: set[int]) -> list[str]:
@@ -208,10 +248,10 @@ def check_render(base: Base, rows: Sequence[Tokenised]) -> Finding:
     chats = [row for row in rows if row.example.messages and not row.refused]
     if not chats:
         return Finding("render", True, "no row has a prompt: plain text is trained as it is")
-    stops, faults, merged, rewritten = stop_ids(base), [], 0, 0
+    ends, faults, merged, rewritten = end_ids(base), [], 0, 0
     for row in chats:
         prompt = render(base, row.example.messages)
-        fault = _prompt_fault(base, row, prompt) or _completion_fault(base, row, prompt, stops)
+        fault = _prompt_fault(base, row, prompt) or _completion_fault(base, row, prompt, ends)
         faults += [f"{row.id}: {fault}"] if fault else []
         ids = base.tokenizer(prompt + _text(base, row.labels[row.n_prompt :]), add_special_tokens=False)["input_ids"]
         merged += ids[-len(row.input_ids) :] != row.input_ids
@@ -243,8 +283,8 @@ def _prompt_fault(base: Base, row: Tokenised, prompt: str) -> str:
     return ""
 
 
-def _completion_fault(base: Base, row: Tokenised, prompt: str, stops: set[int]) -> str:
-    body = _body(row, stops)
+def _completion_fault(base: Base, row: Tokenised, prompt: str, ends: set[int]) -> str:
+    body = _body(row, ends)
     if (text := _text(base, body)) != row.example.completion:
         return f"its completion is trained as {_apart(text, row.example.completion)}"
     joint = base.tokenizer(prompt + text, add_special_tokens=False)["input_ids"]
@@ -266,10 +306,10 @@ def _text(base: Base, ids: Sequence[int]) -> str:
     return str(base.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
 
-def _body(row: Tokenised, stops: set[int]) -> list[int]:
+def _body(row: Tokenised, ends: set[int]) -> list[int]:
     """The trained tokens without those that end the turn."""
     body = row.labels[row.n_prompt :]
-    while body and body[-1] in stops:
+    while body and body[-1] in ends:
         body = body[:-1]
     return body
 

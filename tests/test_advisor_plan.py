@@ -48,7 +48,7 @@ def test_few_examples_get_more_epochs_and_the_steps_add_up() -> None:
     many, _ = size(shape_of(EMBEDDED_SHAPE), [90] * 2000, CPU)
     assert few["epochs"] > many["epochs"] == 3
     assert few["steps"] >= LEAST_STEPS
-    assert many["steps"] == 3 * -(-(2000 - 200 + 32) // 8)
+    assert many["steps"] == 3 * -(-(2000 - 200 + 32) // 32), "many examples are taken 32 at a time"
 
 
 def test_the_rate_follows_the_width_within_its_bounds() -> None:
