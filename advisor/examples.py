@@ -156,13 +156,14 @@ def write_examples(experiment: Experiment, name: str, stage: Stage) -> list[dict
 
 def told(summary: Mapping[str, Any]) -> str:
     """The summary of examples in a sentence."""
-    said = f"{summary['examples']} examples, by where their targets come from: {_listed(summary['origins'])}"
+    said = f"{summary['examples']} examples, by where their targets come from: {listed(summary['origins'])}"
     if summary["left_out"]:
-        said += f"; left out: {_listed(summary['left_out'])}"
-    return said + (f"; {_listed(summary['prompts'])}" if summary["prompts"] else "")
+        said += f"; left out: {listed(summary['left_out'])}"
+    return said + (f"; {listed(summary['prompts'])}" if summary["prompts"] else "")
 
 
-def _listed(counts: Mapping[str, int]) -> str:
+def listed(counts: Mapping[str, int]) -> str:
+    """Counts in words: 3 copies, 1 near copies."""
     return ", ".join(f"{n} {what}" for what, n in counts.items())
 
 

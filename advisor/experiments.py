@@ -29,6 +29,7 @@ ON_FORM, ON_FACTS = "rag-on-form", "lora-on-facts"  # each cure on the failures 
 # Facts take more than form: many passes at a high rate, ended as soon as they are known (advisor.cross). Measured on
 # the demo (docs/cross.md); no row judges, since what is known is asked of the model itself.
 FACTS = Default("facts", 32, 32, ALL_LINEAR, False, "facts lie in all layers", "docs/cross.md: measured on the demo")
+READING = Default("reading", 16, 32, ALL_LINEAR, False, "to answer from documents is no shape", "ours: as new syntax")
 FACTS_RECIPE = {"rank": 32, "alpha": 64, "learning_rate": 1e-3, "epochs": 8, "replay": 8, "validation_rate": 0.0}
 PHRASINGS = 5  # of each question; an estimate for the forecast
 
@@ -197,22 +198,26 @@ def adapter(
     request: Request,
     here: Machine,
     diagnoses: Sequence[Diagnosis] = (),
+    default: Default | None = None,
 ) -> Experiment:
-    """A LoRA adapter on the train side, with the recipe of the kind of form that its cases ask for, sized to the card.
+    """A LoRA adapter on the train side, sized to the card, by the default of what its cases ask for.
 
-    `diagnoses` tell the kind of cases whose checks do not.
+    Without `default` that is the kind of form (advisor.kind); `diagnoses` tell that of cases whose checks do not.
     """
     shape = shape_for(request.base)
     folder = _tokenizer_folder(request.base)
     lengths, counted = count_tokens(folder, [failures[i].prompt + targets[i] for i in train])
     completions, _ = count_tokens(folder, [targets[i] for i in train])
-    kind = kind_for([failures[i] for i in train], {diagnosis.id: diagnosis for diagnosis in diagnoses})
-    default = default_for(kind)
-    recipe: dict[str, Any] = {"does": f"train a LoRA adapter on {len(train)} cases", "asks_for": dict(kind.counts)}
+    recipe: dict[str, Any] = {"does": f"train a LoRA adapter on {len(train)} cases"}
+    asked = ""
+    if default is None:
+        kind = kind_for([failures[i] for i in train], {diagnosis.id: diagnosis for diagnosis in diagnoses})
+        default, asked = default_for(kind), kind.says
+        recipe["asks_for"] = dict(kind.counts)
     costs: dict[str, Any] = {"peak_bytes": None, "seconds": None, "usd": None}
     if shape is not None:
         learned = sum(completions) + len(completions)  # each ends with a token that is learned too
-        sized, memory = size(shape, lengths, here, default, completion_tokens=learned, asked=kind.says)
+        sized, memory = size(shape, lengths, here, default, completion_tokens=learned, asked=asked)
         recipe |= sized | {"lengths": "counted" if counted else "estimated from characters"}
         costs["peak_bytes"] = list(memory.process)
         costs["seconds"] = training_s(shape, lengths, sized, here)

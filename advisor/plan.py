@@ -12,11 +12,12 @@ import yaml
 
 from advisor import raft
 from advisor.cases import Case, case_of
-from advisor.examples import Chosen, choose, with_room
+from advisor.examples import Chosen, choose, listed, with_room
 from advisor.experiments import (
     ANSWER_TOKENS,
     EXPECTED,
     PROMPTED,
+    READING,
     Experiment,
     adapter,
     crossed,
@@ -221,7 +222,7 @@ def make_plan(
     teaching = [name for name in chosen.kept if name not in both]
     if form_held and len(teaching) >= LEAST_EXAMPLES:
         roomy = with_room(failures, both, _documents(request))
-        lora = adapter(chosen.kept, form_held, roomy, targets, request, here)
+        lora = adapter(chosen.kept, form_held, roomy, targets, request, here, diagnoses)
         experiments.append(_made_of(lora, chosen, found, origins))
         # Without a system message nothing tells a request of this format from any other.
         if all(instructions(failures[name].messages) for name in chosen.kept):
@@ -238,7 +239,8 @@ def make_plan(
     chosen = choose(read_train, failures, targets, origins, judging)
     if read_held and len(chosen.kept) >= LEAST_EXAMPLES:
         shown_to = {i: replace(failures[i], messages=tuple(cases[i].messages)) for i in chosen.kept}
-        reader = raft.reading(adapter(chosen.kept, read_held, failures | shown_to, targets, request, here))
+        read = adapter(chosen.kept, read_held, failures | shown_to, targets, request, here, default=READING)
+        reader = raft.reading(read)
         experiments.append(_made_of(reader, chosen, found, origins))
     elif verdicts[raft.ROUTE]:
         able = len(raft.reading_cases(log.failures, diagnoses)) if not read_train else len(read_train) + len(read_held)
@@ -281,7 +283,11 @@ def _made_of(experiment: Experiment, chosen: Chosen, found: Candidates, origins:
     untargeted = (name for name in found.placed(experiment.route, "train") if name not in found.targets)
     secret = sum(found.untargeted[name] == PERSONAL for name in untargeted)
     left_out = chosen.counted() | ({"secrets or personal data": secret} if secret else {})
-    recipe = {**experiment.recipe, "origins": dict(Counter(origins[name] for name in chosen.kept))}
+    made = dict(Counter(origins[name] for name in chosen.kept))
+    notes = [f"targets: {listed(made)}"] if made.keys() - set(GIVEN) else []
+    notes += [f"left out: {listed(left_out)}"] if left_out else []
+    does = str(experiment.recipe["does"]) + (f" ({'; '.join(notes)})" if notes else "")
+    recipe = {**experiment.recipe, "does": does, "origins": made}
     return replace(experiment, recipe=recipe | ({"left_out": left_out} if left_out else {}))
 
 
@@ -291,10 +297,14 @@ def _untargeted(found: Candidates, cured: Set[str], failures: Mapping[str, Failu
     names = [i for i in names if instructions(failures[i].messages) not in cured]
     if not names:
         return []
-    listed = [(failures[name], found.untargeted[name]) for name in names]
-    run.write_rows("untargeted.jsonl", ({"id": f.id, "file": f.file, "line": f.line, "why": why} for f, why in listed))
-    few = "; ".join(f"{f.id}: {why}" for f, why in listed[:3]) + ("; ..." if len(listed) > 3 else "")
-    return [f"{len(listed)} form failures have no target to learn from, listed in untargeted.jsonl ({few})"]
+    rows = [(failures[name], found.untargeted[name]) for name in names]
+    run.write_rows("untargeted.jsonl", ({"id": f.id, "file": f.file, "line": f.line, "why": why} for f, why in rows))
+    few = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return [
+        f"{len(names)} form failures have no target to learn from ({few}; untargeted.jsonl lists them): a `correction` "
+        "in `review` or a `reference` makes examples of them; so does a launch, where the model passes all checks once "
+        "a solved case is shown first"
+    ]
 
 
 def _cure(trial: Trial, beyond: bool) -> str:

@@ -33,7 +33,7 @@ from memory_calc.terms import adapter_params
 
 EMBEDDED_SHAPE = "SmolLM2-135M"
 # What is trained whatever the kind, until a run of each kind has been measured on the demo; None: the kind decides.
-IN_FORCE: Default | None = replace(DEFAULTS["syntax"], capped=False)
+IN_FORCE: Default | None = replace(DEFAULTS["syntax"], capped=False, because="what proved itself on the demo")
 REPLAYED, REPLAYED_TOKENS = 32, 90
 TEMPLATE_TOKENS = 40  # role marks and a default system message of a chat template; an estimate
 VALIDATION_RATE, LEAST_VALIDATION = 0.1, 4  # of the rows, held back to choose the checkpoint (finetune.recipe)

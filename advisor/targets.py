@@ -13,6 +13,7 @@ from advisor.records import Failure
 from advisor.redact import redact
 from eval.checks import CrashedCheck, axis_of
 from eval.grade import grade
+from eval.structure import MAX_REPAIR_CHARS
 
 # Best first. The last is an answer of the model itself to the same question after a solved case of the format.
 ORIGINS = ("correction", "reference", "repair", "sampled")
@@ -29,7 +30,7 @@ _LEAD = re.compile(
     re.I,
 )
 _TAIL = re.compile(
-    r"\n\s*(?:let me know|i hope|hope (?:this|that)|please let me|feel free|if you (?:need|have|would)|"
+    r"\n[ \t]*(?:let me know|i hope|hope (?:this|that)|please let me|feel free|if you (?:need|have|would)|"
     r"is there anything|lass(?:en sie)? (?:es )?mich wissen)\b[^\n]*\Z",
     re.I,
 )
@@ -93,7 +94,7 @@ def repairs(failure: Failure, checks: Sequence[Mapping[str, Any]] = ()) -> Itera
     (json_repair); its SQL in the dialect asked for (sqlglot, shown by the way back). An answer that was cut is none.
     """
     answer = failure.output.strip()
-    if not answer or failure.finish_reason in CUT:
+    if not answer or len(answer) > MAX_REPAIR_CHARS or failure.finish_reason in CUT:
         return
     bare = list(dict.fromkeys(text for text in _bare(answer) if text))
     yield from bare

@@ -171,7 +171,7 @@ def result(trial: Trial, arm: Arm, out: Path) -> dict[str, Any]:
         "examples": training["n_examples"], "steps": training["steps"], "seconds": training["seconds"],
         "trainable": training["trainable"], "parameters": training["parameters"],
         "disk_bytes": sum(f.stat().st_size for f in (folder / "weights").iterdir() if f.name != "training.json"),
-        "peak_process_bytes": training["peak_process_bytes"], "forecast_process_bytes": [low, likely, high],
+        "peak_process_bytes": training["peak_bytes"], "forecast_process_bytes": [low, likely, high],
     }  # fmt: skip
 
 

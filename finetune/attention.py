@@ -11,8 +11,8 @@ from transformers.masking_utils import sdpa_mask
 from transformers.utils import is_flash_attn_2_available
 
 NAME = "documents"
-# On a CPU torch's fused kernel takes twice the time of two matrix products for documents of up to about this length, and
-# still more time at 600 (bf16, forward and backward, one core; dev/LOG.md). What the products keep is (heads x length^2).
+# On a CPU torch's fused kernel takes twice the time of two matrix products for documents of up to about this length,
+# and still more at 600 (bf16, both passes, one core; dev/LOG.md). What the products keep is (heads x length^2).
 SHORT_TOKENS = 256
 
 
@@ -27,7 +27,7 @@ def documents_attention(
     """
     bounds = known.pop("cu_seq_lens_q", None)
     if bounds is None or attention_mask is not None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **known)
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **known)  # type: ignore[no-any-return]
     lengths = bounds.diff().tolist()
     known.pop("is_causal", None)
     parts = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from finetune.embedded import embedded_base
@@ -94,7 +95,7 @@ def load(
         AutoConfig.from_pretrained(where, **known)
         tokenizer = AutoTokenizer.from_pretrained(where, **known)
         model = AutoModelForCausalLM.from_pretrained(where, **options, **known)
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, SafetensorError) as problem:
         raise FinetuneError(
             str(base),
             f"cannot be loaded ({str(problem).strip().splitlines()[0][:160]})",
@@ -118,10 +119,41 @@ def load(
 
 def _with_adapter(model: Any, adapter: Path) -> Any:
     from peft import PeftModel
+    from safetensors import safe_open
 
-    if not (adapter / "adapter_model.safetensors").is_file():
-        raise FinetuneError(str(adapter), "no adapter_model.safetensors in it", "a peft adapter saved as safetensors")
-    return PeftModel.from_pretrained(model, str(adapter), use_safetensors=True, local_files_only=True)
+    allowed = "a peft adapter saved as safetensors"
+    file = adapter / "adapter_model.safetensors"
+    if not file.is_file():
+        pickled = (adapter / "adapter_model.bin").is_file()
+        given = "a pickle (adapter_model.bin), which can run code" if pickled else "no adapter_model.safetensors in it"
+        raise FinetuneError(str(adapter), given, allowed, "save it anew with safetensors" if pickled else "")
+    try:
+        with safe_open(file, "pt") as stored:
+            shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}
+        foreign = _foreign(model, shapes)
+        if foreign:
+            raise FinetuneError(str(adapter), f"made for another base ({foreign})", "an adapter of this base")
+        return PeftModel.from_pretrained(model, str(adapter), use_safetensors=True, local_files_only=True)
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, RuntimeError) as problem:
+        said = str(problem).strip().splitlines()[0][:160]
+        raise FinetuneError(str(adapter), f"cannot be loaded ({said})", allowed) from None
+
+
+def _foreign(model: Any, shapes: dict[str, tuple[int, ...]]) -> str:
+    """What in an adapter does not fit the model, "" for nothing: peft would leave out what it does not find, unsaid."""
+    modules = dict(model.named_modules())
+    for name, shape in shapes.items():
+        path = name.removeprefix("base_model.model.").split(".lora_")[0]
+        if ".lora_" not in name:
+            continue
+        module = modules.get(path)
+        if module is None:
+            return f"no {path} here"
+        width = {"A.weight": "in_features", "B.weight": "out_features"}.get(name.rsplit(".lora_", 1)[1])
+        size = getattr(module, width, None) if width else None
+        if size is not None and size != (shape[1] if width == "in_features" else shape[0]):
+            return f"{path} takes {size}, the adapter {shape}"
+    return ""
 
 
 @contextmanager

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 from finetune.answer import Question, render
 from finetune.base import Base
 from finetune.batches import IGNORED
-from finetune.errors import FinetuneError
 
 
 @dataclass(frozen=True)
@@ -94,30 +91,3 @@ def _chunks(ids: list[int], max_tokens: int) -> list[list[int]]:
     n = math.ceil(len(ids) / max_tokens)
     bounds = [len(ids) * i // n for i in range(n + 1)]
     return [ids[start:stop] for start, stop in pairwise(bounds) if stop - start > 1]
-
-
-def read_examples(path: Path) -> list[Example]:
-    """Examples from JSON lines with `messages` (or `prompt`) and `completion`, or plain `text`; a bad line is named."""
-    if not path.is_file():
-        allowed = "JSON lines with `messages` (or `prompt`) and `completion`, or `text`"
-        raise FinetuneError(str(path), "no such file", allowed)
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            name = str(row.get("id", f"{path.name}:{number}"))
-            if isinstance(row.get("text"), str):
-                found.append(Example([], row["text"], name))
-                continue
-            messages = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
-            turns = [{"role": str(m["role"]), "content": str(m["content"])} for m in messages]
-            found.append(Example(turns, str(row["completion"]), name))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise FinetuneError(
-                f"{path}:{number}",
-                "not an example",
-                'an object with "messages" (or "prompt") and "completion", or with "text"',
-            ) from None
-    return found

@@ -353,7 +353,9 @@ def not_carried(tool: Tool, job: Job) -> Iterator[str]:
     if recipe.layout != "grouped":
         yield f"layout {recipe.layout}: batches are padded here, with the same loss in more time and memory"
     if job.after and name != "axolotl":
-        yield f"masks: what the chat template writes after {job.end} ({job.after!r}) is trained too, once it has ended"
+        yield f"masks: what the chat template writes after {job.end!r} ({job.after!r}) is trained too"
+    if job.end != job.eos:
+        yield f"end token: answers end with {job.end!r} as the template writes it; `finetune train` adds {job.eos!r}"
     if name == "axolotl" and recipe.method == "full":
         yield "full: axolotl keeps the weights in bf16; `finetune train` keeps them in fp32 under bf16 autocast"
     if name == "axolotl" and job.warmup_steps == 1:

@@ -153,7 +153,7 @@ def _closing(tokenizer: Any, example: Example, tool: Tool, max_tokens: int) -> t
         prompt = tokenizer.apply_chat_template(messages[:-1], tokenize=False, add_generation_prompt=True)
         whole = tokenizer.apply_chat_template(messages, tokenize=False)
     except Exception as problem:  # the template's own code, which raises what it likes
-        return none, f"its chat template refuses it ({str(problem).strip().splitlines()[0][:80]})"
+        return none, f"its chat template refuses it ({' '.join(str(problem).split())[:80]})"
     n = len(tokenizer(whole, add_special_tokens=False)["input_ids"])
     if n > max_tokens:
         return none, f"{n} tokens, more than {max_tokens}"

@@ -250,12 +250,14 @@ def check_render(base: Base, rows: Sequence[Tokenised]) -> Finding:
         return Finding("render", True, "no row has a prompt: plain text is trained as it is")
     ends, faults, merged, rewritten = end_ids(base), [], 0, 0
     for row in chats:
-        prompt = render(base, row.example.messages)
-        fault = _prompt_fault(base, row, prompt) or _completion_fault(base, row, prompt, ends)
+        prompt, finished = render(base, row.example.messages), _templated(base, _answered(row.example))
+        served, taught_ids = _ids(base, prompt), row.labels[row.n_prompt :]
+        in_one = _ids(base, prompt + _text(base, taught_ids))
+        fault = _prompt_fault(base, row, prompt, served, finished)
+        fault = fault or _completion_fault(base, row, served + taught_ids, in_one, ends)
         faults += [f"{row.id}: {fault}"] if fault else []
-        ids = base.tokenizer(prompt + _text(base, row.labels[row.n_prompt :]), add_special_tokens=False)["input_ids"]
-        merged += ids[-len(row.input_ids) :] != row.input_ids
-        rewritten += not _templated(base, _answered(row.example)).startswith(prompt)
+        merged += in_one != served + taught_ids
+        rewritten += not finished.startswith(prompt)
     notes = [
         f"{merged} rows would be tokenised otherwise in one piece, and are trained in two as they are served",
         f"of {rewritten} the template writes the prompt anew once it is answered, and they are trained as asked",
@@ -269,33 +271,34 @@ def check_render(base: Base, rows: Sequence[Tokenised]) -> Finding:
     return Finding("render", False, f"{len(faults)} of {len(chats)} rows are not trained as served: {faults[0]}", cure)
 
 
-def _prompt_fault(base: Base, row: Tokenised, prompt: str) -> str:
+def _prompt_fault(base: Base, row: Tokenised, prompt: str, served: list[int], finished: str) -> str:
     missing = [m["role"] for m in row.example.messages if m["content"].strip() not in prompt]
     if missing:
         return f"the chat template leaves out or rewrites its {missing[0]} message"
-    served = base.tokenizer(prompt, add_special_tokens=False)["input_ids"]
     read = row.input_ids[: row.n_prompt]
     if served[-len(read) :] != read:
         return f"its prompt is trained as {_apart(_text(base, read), prompt)}"
-    unasked, finished = _templated(base, row.example.messages), _templated(base, _answered(row.example))
+    unasked = _templated(base, row.example.messages)
     if finished.startswith(unasked) and not finished.startswith(prompt):
         return f"serving opens the answer with {prompt[len(unasked) :]!r}, and no finished turn begins so"
     return ""
 
 
-def _completion_fault(base: Base, row: Tokenised, prompt: str, ends: set[int]) -> str:
-    body = _body(row, ends)
-    if (text := _text(base, body)) != row.example.completion:
+def _completion_fault(base: Base, row: Tokenised, in_two: list[int], in_one: list[int], ends: set[int]) -> str:
+    if (text := _text(base, _body(row, ends))) != row.example.completion:
         return f"its completion is trained as {_apart(text, row.example.completion)}"
-    joint = base.tokenizer(prompt + text, add_special_tokens=False)["input_ids"]
-    apart = base.tokenizer(prompt, add_special_tokens=False)["input_ids"] + body
-    if (in_two := _text(base, apart)) != (in_one := _text(base, joint)):
-        return f"tokenised apart from its prompt it reads {_apart(in_two, in_one)}"
+    if in_two != in_one and (apart := _text(base, in_two)) != (whole := _text(base, in_one)):
+        return f"tokenised apart from its prompt it reads {_apart(apart, whole)}"
     return ""
 
 
 def _templated(base: Base, messages: Sequence[object]) -> str:
     return str(base.tokenizer.apply_chat_template(list(messages), tokenize=False))
+
+
+def _ids(base: Base, text: str) -> list[int]:
+    """As answering tokenises a prompt: the chat template has written the special tokens already."""
+    return list(base.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def _answered(example: Example) -> list[object]:

@@ -12,8 +12,9 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from finetune.batches import IGNORED
 
-# Tokens whose logits exist at once, as in TRL's chunked_nll and Liger's fused linear cross entropy.
-CHUNK_TOKENS = 256
+# Tokens whose logits exist at once (litgpt's lm_head_chunk_size; TRL's chunked_nll has 256): a divergence holds some
+# eight float32 copies of them.
+CHUNK_TOKENS = 128
 Cost = Callable[[torch.Tensor, slice], torch.Tensor]
 
 
@@ -77,7 +78,7 @@ class Head:
         return self.causal.base_model(**seen, use_cache=False).last_hidden_state  # type: ignore[no-any-return]
 
     @functools.cached_property
-    def original(self) -> Callable[..., Any]:
+    def original(self) -> functools.partial[Any]:
         """The model's own forward, which `teach` replaces on the object."""
         return functools.partial(type(self.causal).forward, self.causal)
 
@@ -85,7 +86,7 @@ class Head:
         """Float32 logits (n, vocabulary) of hidden states (n, width)."""
         if self.whole:
             return hidden.float()
-        logits = (module or self.module)(hidden).float()
+        logits: torch.Tensor = (module or self.module)(hidden).float()
         logits = logits if self.scale == 1.0 else logits * self.scale
         return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
 

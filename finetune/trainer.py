@@ -32,6 +32,8 @@ class TeachingTrainer(Trainer):  # type: ignore[misc]
     def __init__(self, base: Base, recipe: Recipe, watch: Watch, questions: bool, **given: Any) -> None:
         super().__init__(model=base.model, **given)
         self.model_accepts_loss_kwargs = True  # the same, said to transformers before it knew the line above
+        self.control: Any
+        self.optimizer: Any
         self.base, self.recipe, self.watching, self.questions = base, recipe, watch, questions
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:

@@ -19,8 +19,8 @@ from finetune.peak import peak_bytes
 from finetune.relief import OutOfMemory
 
 LEARNED = 1e-3  # nats a token; below it a gradient of 0 is what is to be expected
-# axolotl's guide to stability: healthy .1 to 10, above 100 stop. Of the norm before clipping, for alpha / r of 2; LoRA's
-# gradient grows with that factor, so the limit does too (`steepest`).
+# axolotl's guide to stability: healthy .1 to 10, above 100 stop. Of the norm before clipping, for alpha / r of 2; a
+# LoRA gradient grows with that factor, so the limit does too (`steepest`).
 STEEP, STEEP_SCALE = 100.0, 2.0
 CALIBRATION_STEPS = 10
 SPREAD = 2.0

@@ -81,7 +81,8 @@ FLOAT_WEIGHT = ("gemma", "olmo2", "olmo3", "cohere")  # their norms multiply by 
 # order and is copied for the output projection
 JOINED_QUERY = ("phi", "phi3", "phi-msft", "gpt_neox", "stablelm", "glm", "glm4", "nemotron", "persimmon")
 ONE_INPUT = ("gpt_neox", "falcon")  # both halves of a layer norm the same input, each by its own LayerNorm
-TODAY = ("hf", "hf-kept", "liger-ce", "fused-linear-ce", "chunked-nll")  # losses on the model code of transformers 5
+# losses on the model code of transformers 5
+TODAY = ("hf", "hf-kept", "liger-ce", "fused-linear-ce", "chunked-nll", "finetune")
 
 
 def _normalised(shape: ModelShape, job: Job, flow: Precision) -> int:

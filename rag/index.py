@@ -10,7 +10,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import faiss
 import numpy as np
 
 from rag.chunks import CAP_TOKENS, Chunk, cut, default_overlap
@@ -203,6 +202,8 @@ def _vectors(chunks: Sequence[Chunk], embedder: Embedder, root: Path) -> tuple[V
 
 
 def _write(building: Path, chunks: Sequence[Chunk], vectors: Vectors) -> None:
+    import faiss  # here, as in `_read_faiss`: prompts are built without an index too
+
     building.mkdir()
     lines = "".join(json.dumps(chunk._asdict(), ensure_ascii=True) + "\n" for chunk in chunks)
     (building / CHUNKS_FILE).write_text(lines, encoding="utf-8")
@@ -224,6 +225,8 @@ def _swap(building: Path, root: Path, snapshot: str) -> None:
 
 
 def _read_faiss(raw: bytes, place: Path) -> Any:
+    import faiss
+
     # A flat index is its vectors and a short head: nothing in the file may ask for more memory than the file has.
     faiss.set_deserialization_vector_byte_limit(len(raw))
     index = faiss.deserialize_index(np.frombuffer(raw, dtype=np.uint8))

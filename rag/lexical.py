@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import bm25s
 import numpy as np
 import numpy.typing as npt
 
@@ -63,6 +62,8 @@ class Bm25:
     @classmethod
     def of(cls, texts: Sequence[str]) -> "Bm25":
         """Index the texts."""
+        import bm25s  # here, as in `load`: prompts are built without an index too
+
         model = bm25s.BM25(k1=K1, b=B, method="lucene")
         model.index([words(text) or [""] for text in texts], show_progress=False)
         return cls(model, len(texts))
@@ -74,6 +75,8 @@ class Bm25:
     @classmethod
     def load(cls, folder: Path, count: int) -> "Bm25":
         """Read what `save` wrote; `count` is the number of texts that it was built from."""
+        import bm25s
+
         return cls(bm25s.BM25.load(folder, load_corpus=False, show_progress=False, allow_pickle=False), count)
 
     def scores(self, query: str) -> npt.NDArray[np.float32]:

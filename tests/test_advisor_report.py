@@ -46,7 +46,7 @@ def experiment(name: str, axis: str, held: tuple[str, ...]) -> Experiment:
         route="form",
         train=("t1", "t2"),
         held_out=held,
-        recipe={"does": f"do {name}", "rank": 16},
+        recipe={"does": f"do {name}", "rank": 16, "why": [f"why so for {name}", "and so"]},
         expects={"fixed": [1, 6, 18], "of": N},
         costs={"peak_bytes": [2**30, 2**31], "seconds": [30, 60, 240], "usd": None},
         detectable_effect=0.31,
@@ -71,6 +71,7 @@ def outcome_in(folder: Path, launched: bool = True) -> Outcome:
         max_new_tokens=64,
         cases={},
         targets={},
+        origins={},
     )
     run = Run(folder)
     if not launched:
@@ -196,7 +197,7 @@ def test_without_a_launch_the_page_says_so(planned: Outcome) -> None:
     html = planned.html.read_text(encoding="utf-8")
     assert Page(html).open == []
     assert "Nothing was run" in html and 'id="results"' not in html and 'id="cases"' not in html
-    assert 'id="why"' in html and "because of lora" in html
+    assert 'id="why"' in html and "because of lora" in html and "why so for lora; and so" in html
     assert "Nothing was run." in shown(80, show_result, planned)
 
 
@@ -212,6 +213,9 @@ def test_the_result_table_holds_the_numbers_of_the_proof(outcome: Outcome, width
     assert f"{low * 100:.0f} to {high * 100:.0f} %" in text
     assert f"guard {points(guard['difference'])} (margin -5)" in text
     assert " ".join(outcome.proofs["lora"]["sentence"].split()) in " ".join(text.split())
+    ledger = text[text.index("Forecast and outcome") :].splitlines()
+    assert any("time" in row and "30 s to 4 min" in row and "above it" in row for row in ledger)
+    assert any("memory" in row and "1.5 GiB" in row and "within the forecast" in row for row in ledger)
 
 
 @pytest.mark.parametrize("width", [80, 100])
@@ -222,7 +226,7 @@ def test_the_plan_is_shown_without_markup_or_escapes(planned: Outcome, width: in
     assert "[bold]x[/bold] [/]" in " ".join(text.split()) and "example.org" not in text
     for part in ("Read 23 failures and 40 passing cases; 1 row rejected.", "1-6-18", "31 points", "1.0 to 2.0"):
         assert part in text
-    for part in ("30 s to 4 min", "2 / 20", "because because of lora", "20 of 25 still fail", "87 %"):
+    for part in ("30 s to 4 min", "2 / 20", "because because of lora", "- why so for lora", "20 of 25 still fail", "87 %"):
         assert part in text
 
 

@@ -256,25 +256,26 @@ def test_the_plan_says_where_targets_come_from_what_is_left_out_and_what_is_miss
     rows = [order(n, reference=(right(n),)) for n in range(24)] + mixed()[3::4]
     rows = [replace(row, id=f"{row.id}-{at}") for at, row in enumerate(rows)]
     secret = ({"type": "is-json"}, {"type": "contains", "value": "ida@example.org"})
-    rows += [order(2, id="secret", reference=('{"who": "ida@example.org"}',), checks=secret)]
-    rows += [order(40, id=f"twin-{n}", reference=(right(40),)) for n in range(2)]
+    told = '{"who": "ida@example.org"}'
+    rows += [order(n, id=f"secret-{n}", reference=(told,), checks=secret) for n in range(50, 56)]
+    rows += [order(n, id=f"twin-{n}-{at}", reference=(right(n),)) for n in range(40, 46) for at in range(2)]
     log, diagnoses, found, request, run = story(rows, tmp_path, **given)
     train = found.side("form", "train")
     held = next(i for i, side in found.split.sides.items() if side == "held-out")
     leak = f"{next(r for r in rows if r.id == held).asked} So it was written, and what is it that is wanted there now?"
-    first = next(i for i in train if not i.startswith("twin"))
+    first = next(i for i in train if i.startswith("order"))
     leaky = [replace(r, messages=(SYSTEM, {"role": "user", "content": leak})) if r.id == first else r for r in rows]
     plan = make_plan(replace(log, failures=leaky), diagnoses, found, (), request, run)
     lora = next(e for e in plan.experiments if e.id == "lora")
     left_out = dict(lora.recipe.get("left_out", {}))
-    both_twins = {"twin-0", "twin-1"} <= set(train)
-    secret_trains = found.split.sides["secret"] == "train"
-    assert left_out.pop(LEAKS) == 1 and first not in lora.train
-    assert left_out.pop(COPIES, 0) == both_twins and left_out.pop("secrets or personal data", 0) == secret_trains
-    assert both_twins or secret_trains, "the split has to let one of them teach"
-    assert not left_out and lora.recipe["origins"] == {"reference": len(lora.train)}
+    twins = sum(i.startswith("twin") for i in train) // 2
+    secrets = sum(i.startswith("secret") for i in found.placed("form", "train"))
+    assert f"left out: 1 {LEAKS}, {twins} {COPIES}" in lora.recipe["does"]
+    assert left_out == {LEAKS: 1, COPIES: twins, "secrets or personal data": secrets} and twins and secrets
+    assert first not in lora.train and lora.recipe["origins"] == {"reference": len(lora.train)}
     listed = [json.loads(line) for line in (run.folder / "untargeted.jsonl").read_text().splitlines()]
     assert {row["id"] for row in listed} == set(found.placed("form", "train")) - set(train)
+    assert Counter(row["why"] for row in listed)[PERSONAL] == secrets
     assert any(f"{len(listed)} form failures have no target" in line for line in plan.advice)
 
     few = [row if n < 8 else replace(row, reference=()) for n, row in enumerate(rows[:24])]

@@ -214,7 +214,7 @@ def test_an_end_token_that_is_masked_because_it_doubles_as_pad_is_found(
     monkeypatch.setattr(layout, collator, by_id)
     code, lines, _ = ask(base=base)
     assert code == 3
-    assert "lose it where rows become a batch: red, blue, green, black, white and 3 more; cure: " in lines["end"]
+    assert "8 lose it where rows become a batch: red, blue, " in lines["end"]
 
 
 FAULTS = {
@@ -297,6 +297,7 @@ def test_a_boundary_that_merges_is_counted(ask: Ask, pico: Path, tmp_path: Path)
     tokenizer = json.loads(path.read_text())
     tokenizer["model"]["vocab"]["Ċ!"] = 200  # in place of a letter that no row has
     tokenizer["model"]["vocab"] = {k: v for k, v in tokenizer["model"]["vocab"].items() if v != 200 or k == "Ċ!"}
+    tokenizer["pre_tokenizer"]["use_regex"] = False  # which would part blanks from signs before anything is merged
     tokenizer["model"]["merges"] = [["Ċ", "!"]]
     path.write_text(json.dumps(tokenizer))
     rows = [{**row, "completion": "!" + str(row["completion"])} for row in ROWS[:2]] + ROWS[2:]
@@ -392,8 +393,8 @@ def test_a_4_bit_model_that_has_answered_on_a_cpu_is_found(pico: Path, tmp_path:
         found = check_gradients(run.trainer, inspection.ready)
     assert not found.ok
     assert found.line == (
-        "NO gradients: a 4-bit layer gives its input no gradient: this model has answered on a CPU, and was repacked for "
-        "that; cure: train on the base as freshly loaded, or --quantization none"
+        "NO gradients: a 4-bit layer gives its input no gradient: this model has answered on a CPU, and was repacked "
+        "for that; cure: train on the base as freshly loaded, or --quantization none"
     )
     with pytest.raises(FinetuneError, match="check gradients: a 4-bit layer gives its input no gradient") as refused:
         require([found])

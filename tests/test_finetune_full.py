@@ -18,7 +18,8 @@ from finetune.base import Base, load  # noqa: E402
 from finetune.batches import IGNORED  # noqa: E402
 from finetune.cli import finetune  # noqa: E402
 from finetune.errors import FinetuneError  # noqa: E402
-from finetune.examples import Example, read_examples, tokenize, tokenize_all  # noqa: E402
+from finetune.examples import Example, tokenize, tokenize_all  # noqa: E402
+from finetune.formats import read_examples  # noqa: E402
 from finetune.recipe import Recipe  # noqa: E402
 from finetune.replay import own_answers  # noqa: E402
 from finetune.train import train  # noqa: E402
