@@ -47,11 +47,11 @@ def choose(
     """Those of the failures `names` that add something and give nothing away.
 
     Left out are exact and near copies of another example, of which the one with the better origin stays, and what holds
-    a question of `judging` (id -> question of a held-out or a guard case; eval.leaks).
+    a question of `judging` (id -> held-out question; eval.leaks).
     """
     left_out = {name: LEAKS for name in _leaking(names, failures, targets, judging)}
     groups: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(names, key=lambda name: ORIGINS.index(origins.get(name, ORIGINS[0]))):
+    for name in sorted(names, key=lambda name: ORIGINS.index(origins[name])):
         if name not in left_out:
             groups[instructions(failures[name].messages)].append(name)
     for members in groups.values():
@@ -89,7 +89,7 @@ def _copies(names: Sequence[str], failures: Mapping[str, Failure], targets: Mapp
 
 
 def _own(texts: Sequence[str]) -> list[str]:
-    """The texts without the lines that most of them share: a template makes no copies. Its last line stays at least."""
+    """The texts without the lines that most share: a template makes no copies. What is all template stays whole."""
     lines = Counter(line for text in texts for line in {line.strip() for line in text.splitlines()})
     shared = {line for line, n in lines.items() if len(texts) >= LEAST_ALIKE and 2 * n > len(texts)}
     own = ("\n".join(line for line in text.splitlines() if line.strip() not in shared) for text in texts)
@@ -171,12 +171,14 @@ def _served(
     experiment: Experiment, prompts: Mapping[str, Question], stage: Stage
 ) -> dict[str, tuple[Question, list[Hit]]]:
     """id -> the prompt with what RAG shows to it, and that; of the prompts to which it shows something."""
-    if experiment.route != "form" or not any(e.id == "rag" for e in stage.plan.experiments):
+    chosen = stage.run.folder / "index" / "settings.json"
+    planned = any(e.id == "rag" for e in stage.plan.experiments)
+    if experiment.route != "form" or not planned or not chosen.is_file():
         return {}
     from rag.answer import ground
     from rag.index import load
 
-    settings = json.loads((stage.run.folder / "index" / "settings.json").read_text(encoding="utf-8"))
+    settings = json.loads(chosen.read_text(encoding="utf-8"))
     grounded, shown = ground(
         load(stage.run.folder / "index"),
         list(prompts.values()),

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from advisor.cases import Case, case_of
@@ -23,6 +24,7 @@ ROUTE, ON_CONTEXT = "context-ignored", "lora-context"
 # One document that holds the answer among four that do not (Zhang et al. 2024, RAFT, arXiv 2403.10131, section 4), as
 # far as RAG's prompt has room for them.
 DISTRACTORS = 4
+MOST_PAGES = 200  # among which distractors are looked for: each question is compared with each
 # RAFT's P, the share of examples that have the document with the answer: 0.8 in the paper, which wants the rest to be
 # learned by heart. Here an answer that stands in no document is not trained in: it raises invention (2405.05904).
 GOLD_RATE = 1.0
@@ -50,8 +52,8 @@ def missing(able: int, least: int) -> int:
 
 
 def pages_of(failures: Iterable[Failure]) -> list[str]:
-    """The contexts of a log, each once."""
-    return list(dict.fromkeys(text for failure in failures for text in failure.context if text.strip()))
+    """The first MOST_PAGES contexts of a log, each once."""
+    return list(dict.fromkeys(text for failure in failures for text in failure.context if text.strip()))[:MOST_PAGES]
 
 
 def among_others(failure: Failure, pages: Sequence[str], gold_rate: float = GOLD_RATE) -> Question | None:
@@ -64,22 +66,22 @@ def among_others(failure: Failure, pages: Sequence[str], gold_rate: float = GOLD
     from rag.answer import BUDGET_CHARS, passage, with_passages, within
 
     answers = [text for text in (target_of(failure), *failure.reference) if text]
+    own = [text for text in failure.context if any(holds(text, answer) for answer in answers)]
     flat = " ".join(failure.prompt.split())
-    if all(" ".join(text.split()) in flat for text in failure.context):
+    if own and all(" ".join(text.split()) in flat for text in failure.context):
         return failure.messages
-    chance = random.Random(failure.id)
-    own = [text for text in failure.context if any(holds(text, answer) for answer in answers)] or list(failure.context)
     kept = within([_hit(text) for text in own], BUDGET_CHARS)
     if not any(holds(hit.text, answer) for hit in kept for answer in answers):
         return None
+    chance = random.Random(failure.id)
     if chance.random() >= gold_rate:
         kept = []
     room = BUDGET_CHARS - sum(len(passage(1, hit)) + 1 for hit in kept)
-    others = [text for text in pages if text not in failure.context and not any(holds(text, a) for a in answers)]
-    for text in _nearest(failure.asked, others)[:DISTRACTORS]:
-        if len(passage(1, _hit(text))) < room:
-            kept.append(_hit(text))
-            room -= len(passage(1, _hit(text))) + 1
+    wrong = (page for page in _nearest(failure.asked, pages) if page not in failure.context)
+    for page in islice((page for page in wrong if not any(holds(page, answer) for answer in answers)), DISTRACTORS):
+        if len(passage(1, _hit(page))) < room:
+            kept.append(_hit(page))
+            room -= len(passage(1, _hit(page))) + 1
     chance.shuffle(kept)
     return with_passages(failure.messages, kept)
 

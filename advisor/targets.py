@@ -147,12 +147,11 @@ def _valid_json(text: str) -> str:
     inside = text[slice(*span)]
     try:
         value = json_repair.loads(inside)
+        valid = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError):
         return ""
-    if not isinstance(value, dict | list) or not value:
-        return ""
-    valid = json.dumps(value, ensure_ascii=False)
-    return valid if _said(inside) == _said(valid) else ""
+    lossless = isinstance(value, dict | list) and value and _said(inside) == _said(valid)
+    return valid if lossless else ""
 
 
 def _said(text: str) -> list[str]:

@@ -131,7 +131,7 @@ def show(groups: Sequence[Sequence[Measured]], target: float | None) -> None:
     for group in groups:
         if len(group) > 1:
             names = ", ".join(one.base for one in group)
-            told = f"not told apart by {len(group[0].held_bytes)} held-out completions; general text ordered them."
+            told = f"not told apart by {len(group[0].held_bytes)} held-out completions; general text orders them."
             console.print(Text(f"{names}: {told}"))
     if any(saturations(one) for _, one in ranked(groups)):
         console.print(gains)

@@ -141,6 +141,24 @@ def learning_rate(hidden: int, model_type: str = "llama", method: str = "lora") 
     return round(rate / LORA_TIMES if method == "full" else rate, 7)
 
 
+def state_bytes(parameters: int, trainable: int) -> int:
+    """Bytes that stay in memory the whole step, activations aside: weights, gradients and AdamW's two states.
+
+    What is trained is held in float32, 16 bytes each (4 weight, 4 gradient, 8 states); what is frozen in bf16, 2 bytes.
+    """
+    return 16 * trainable + 2 * (parameters - trainable)
+
+
+def both_sizes(parameters: int, per_rank: int, rank: int) -> str:
+    """All weights of a base of so many parameters beside an adapter, as a sentence for who asks for all of them."""
+    adapter = rank * per_rank
+    whole, small = state_bytes(parameters, parameters) / 1e9, state_bytes(parameters + adapter, adapter) / 1e9
+    return (
+        f"all {parameters:,} weights take {whole:.2f} GB in training, activations not counted; LoRA at rank {rank} trains "
+        f"{adapter:,} and takes {small:.2f} GB: where it fits it is the one to take"
+    )
+
+
 def batch_for(rows: int, *, least: int = BATCH[0], most: int = BATCH[1]) -> int:
     """Rows of one optimizer step: the largest of 8, 16, 32 that leaves STEPS_FOR_MORE steps in the fewest epochs."""
     batch = least

@@ -31,7 +31,13 @@ def recipe_options(command: Command) -> Command:
     for field in reversed(fields(Recipe)):
         name, kind = field.name.replace("_", "-"), TYPES[str(field.type)][0]
         words = f"--{name}/--no-{name}" if kind is bool else f"--{name}"
-        shown = "of the method" if field.name == "learning_rate" else str(field.default) or "none"
+        shown = (
+            "of the method"
+            if field.name == "learning_rate"
+            else "none"
+            if field.default in (None, "")
+            else str(field.default)
+        )
         option = click.option(words, field.name, type=kind, default=None, help=f"[default: {shown}]")
         command = option(command)
     return command

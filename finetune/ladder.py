@@ -216,7 +216,7 @@ def _rungs(side: str, state: State, larger: Sequence[str]) -> Iterator[tuple[str
     mlp = knob(lambda r: replace(r, targets=MLP))
     more_replay = knob(lambda r: replace(r, replay=max(32, 2 * r.replay)))
     if side == "too little is learned":
-        yield "learning rate", knob(lambda r: replace(r, learning_rate=min(HIGHEST_RATE, 2 * _rate(r))))
+        yield "learning rate", knob(lambda r: replace(r, learning_rate=max(_rate(r), min(HIGHEST_RATE, 2 * _rate(r)))))
         yield "steps", knob(lambda r: replace(r, epochs=min(MOST_EPOCHS, 2 * r.epochs)))
         yield "feedforward targets", knob(lambda r: replace(r, targets=ALL_LINEAR))
         yield "rank", knob(lambda r: replace(r, rank=min(MOST_RANK, 2 * r.rank), alpha=ALPHA))

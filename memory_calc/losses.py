@@ -24,6 +24,7 @@ class Loss:
     source: str
     fused_head: bool = False  # the head's product is made in chunks inside the loss: no matrix of logits
     chunk: int = 8  # bytes a logit of the one chunk that a fused head holds: in 4 bytes, twice
+    chunk_tokens: int = 256  # trl chunked_nll; liger's chunks are of this order
 
 
 LOSSES: dict[str, Loss] = {
@@ -39,8 +40,9 @@ LOSSES: dict[str, Loss] = {
     "fused-linear-ce": Loss(0, 0, 0, 0, "liger_kernel fused_linear_cross_entropy, cut-cross-entropy", True),
     "chunked-nll": Loss(0, 0, 0, 0, "trl SFTConfig(loss_type='chunked_nll'): 256 tokens at a time", True),
     # a chunk of replayed tokens: 4 log-probabilities of the base, 4 of the model, 4 their exponential, 4 difference,
-    # 4 product (torch kl_div with log_target); one of taught tokens has 12: log-softmax and two gradients
-    "finetune": Loss(0, 0, 0, 0, "finetune/loss.py: cross entropy and divergence, 256 tokens at a time", True, 20),
+    # 4 product (torch kl_div with log_target); one of taught tokens has 12: log-softmax and two gradients. Measured on
+    # a CPU over 100,000 words: 21 and 13
+    "finetune": Loss(0, 0, 0, 0, "finetune/loss.py: cross entropy and divergence, 128 tokens at a time", True, 20, 128),
     # the list of logit chunks stays whole (2), each chunk's log-softmax is saved in the same dtype (2)
     "chunked": Loss(4, 4, 8, 8, "litgpt chunked_cross_entropy, lm_head_chunk_size=128"),
     # chunks of logits (2), every chunk's float log-softmax (4), one float chunk (4/8)
@@ -48,8 +50,6 @@ LOSSES: dict[str, Loss] = {
     # logits 2, log-softmax 2, its gradient 2, gradient of its input 2; no float copy
     "litgpt-full": Loss(4, 8, 8, 16, "litgpt loss on whole logits in the model's dtype"),
 }
-
-CHUNK_TOKENS = 256  # tokens whose logits a fused head holds at once (trl chunked_nll; liger's chunks are of this order)
 
 
 # Bytes a logit of the path hf-legacy where the model's own code differs from Llama's: no float copy in these (2 logits,
@@ -90,10 +90,10 @@ def logits_bytes(shape: ModelShape, job: Job, logit_bytes: int, *, backward: boo
 def chunk_bytes(loss: str, tokens: int, vocab: int, hidden: int) -> int:
     """Bytes that a fused head keeps: one chunk of logits and its copies, and the gradient of the hidden states.
 
-    chunk x min(tokens, 256) x vocab + 2 x tokens x hidden, with the bytes a logit of its row of LOSSES; 0 for the other
-    paths (liger_kernel ops/fused_linear_cross_entropy.py).
+    chunk x min(tokens, chunk_tokens) x vocab + 2 x tokens x hidden, with the bytes a logit and the tokens of its row of
+    LOSSES; 0 for the other paths (liger_kernel ops/fused_linear_cross_entropy.py).
     """
     row = LOSSES[loss]
     if not row.fused_head:
         return 0
-    return row.chunk * min(tokens, CHUNK_TOKENS) * vocab + 2 * tokens * hidden
+    return row.chunk * min(tokens, row.chunk_tokens) * vocab + 2 * tokens * hidden

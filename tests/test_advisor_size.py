@@ -21,6 +21,7 @@ from finetune.defaults import BATCH, DEFAULTS, MARGIN, rank_cap
 from memory_calc.cards import Card
 from memory_calc.configs import shape_of
 from memory_calc.estimate import Job, estimate
+from memory_calc.losses import LOSSES
 from memory_calc.models import known
 from memory_calc.terms import adapter_params
 
@@ -213,3 +214,10 @@ def test_the_ledger_sets_forecast_beside_outcome(tmp_path: Path) -> None:
     sides = {found.label: found.side for found in compared(json.loads(json.dumps(row)))}
     wanted = {"fixed": "within", "time": "above", "memory": "within", "steps": "below", "tokens/s": "within"}
     assert sides == wanted
+
+
+def test_the_forecast_of_the_loss_is_that_of_the_engine() -> None:
+    pytest.importorskip("torch")
+    from finetune.loss import CHUNK_TOKENS
+
+    assert LOSSES["finetune"].chunk_tokens == CHUNK_TOKENS, "memory_calc and finetune never import each other"

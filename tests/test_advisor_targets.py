@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from advisor import raft
-from advisor.examples import COPIES, LEAKS, NEAR_COPIES, choose
+from advisor.examples import COPIES, LEAKS, NEAR_COPIES, choose, write_examples
 from advisor.plan import LEAST_EXAMPLES, Candidates, candidates, make_plan, routed
 from advisor.prompt_first import sample_targets
 from advisor.read import Log
 from advisor.records import Diagnosis, Failure
 from advisor.run import Request, Run
+from advisor.stage import Models, Stage
 from advisor.targets import NONE_FITS, PERSONAL, find_target, repairs, target_of
 from advisor.tell import Tell
 from eval.fold import holds
@@ -388,3 +389,15 @@ def test_reading_and_form_are_taught_with_the_prompts_that_will_be_served(
     assert record["n_examples"] == len(reading)
     judged = {row["id"] for row in scores if row["experiment"] == "lora-context" and row["split"] == "gain"}
     assert judged == set(reader.held_out) and not judged & {row["id"] for row in reading}
+
+    # Where RAG would show something to every question of form, so do its examples, as long as they fit.
+    settings = run.folder / "index/settings.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"min_similarity": -1.0}))
+    stage = Stage(plan, {row.id: row for row in rows}, request, run, Models(request, 16, QUIET), QUIET)
+    own = by["lora"].recipe["max_tokens"]
+    for most, shows in ((10 * own, True), (150, False)):
+        limited = replace(by["lora"], recipe={**by["lora"].recipe, "max_tokens": most})
+        again = [row for row in write_examples(limited, "again", stage) if row["id"].startswith("order")]
+        assert again and all(("Context:\n[1] " in row["messages"][-1]["content"]) is shows for row in again)
+    summary = json.loads((run.folder / "again.json").read_text())
+    assert summary["prompts"]["too long with passages: prompt as logged"] == len(again)

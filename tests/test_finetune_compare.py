@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import runpy
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,26 +41,36 @@ from finetune.saturation import Rung, forecast, saturates  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
-WORDS = "ferry gull boat bread harbour crane shop rope lamp bench chair glue joint strap school bell".split()
-OTHER_WORDS = "road tree lane hill child wall lunch noon yard door coffee map coast light town rail".split()
-STEPS = 250  # of the base's own training
-EXAMPLES = [Example([{"role": "user", "content": f"Say {word}"}], f"[{word}]", word) for word in WORDS]
-QUICK = Budget(steps=6, batch=4, rank=8, learning_rate=5e-3, ladder=False)
+STEPS = 120  # of the base's own training
+
+
+def words(n: int, seed: int) -> list[str]:
+    """Invented words: a consonant and a vowel, three times."""
+    draw = random.Random(seed)
+    return ["".join(draw.choice("bdgklmnprst") + draw.choice("aeiou") for _ in range(3)) for _ in range(n)]
+
+
+def say(word: str, answer: str) -> Example:
+    """One example of a task that is to say a word in a given form."""
+    return Example([{"role": "user", "content": f"Say {word}"}], answer, word)
+
+
+EXAMPLES = [say(word, f"[{word}]") for word in words(24, seed=0)]
+QUICK = Budget(steps=24, batch=4, rank=8, learning_rate=5e-3, ladder=False)
 
 
 @pytest.fixture(scope="module")
 def knowing(pico: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pico model that knows something: a little English by heart, and how such tasks are answered."""
     base = load(pico)
-    rows = [tokenize(base, Example([{"role": "user", "content": f"Say {w}"}], f"({w})")) for w in OTHER_WORDS]
-    for text in TEXTS:
-        ids = base.tokenizer(text)["input_ids"]
-        rows += [{"input_ids": ids[at : at + 64], "labels": ids[at : at + 64]} for at in range(0, len(ids), 64)]
-    batch = pad(rows, base.tokenizer.pad_token_id)
+    texts = [base.tokenizer(text)["input_ids"] for text in TEXTS]
     model = base.model.float().train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
     fading = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=STEPS)
-    for _ in range(STEPS):
+    for step in range(STEPS):
+        chats = [tokenize(base, say(word, f"({word})"))["input_ids"] for word in words(24, seed=step + 1)]
+        rows = [{"input_ids": ids, "labels": ids} for ids in (*texts, sum(chats[:12], []), sum(chats[12:], []))]
+        batch = pad(rows, base.tokenizer.pad_token_id)
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
         torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -103,8 +114,9 @@ def test_bits_are_those_of_the_counted_tokens_alone(pico: Path) -> None:
         likely = base.model(input_ids=torch.tensor([ids])).logits[0].float().log_softmax(-1)
     by_hand = -sum(float(likely[at - 1, ids[at]]) for at in range(len(ids) - n_bytes, len(ids))) / math.log(2)
     assert bits(base, [row]) == pytest.approx([by_hand], rel=1e-4)
+    # Of a chat the completion counts, and its end of turn.
     chat = completion_rows(base, EXAMPLES[:1], 128)[0]
-    assert sum(label != -100 for label in chat["labels"]) == len("[ferry]") + 1  # the end of turn is told too
+    assert sum(label != -100 for label in chat["labels"]) == len(EXAMPLES[0].completion) + 1
 
 
 def test_bits_per_byte_do_not_depend_on_the_tokenizer(pico: Path) -> None:
@@ -155,7 +167,7 @@ def test_the_ladder_varies_one_thing_at_a_time_and_smaller_choices_lie_in_larger
 
 def test_no_example_is_both_taught_and_held_out() -> None:
     taught, held = split([*EXAMPLES, *EXAMPLES], Budget())
-    assert len(taught) + len(held) == len(EXAMPLES) and len(held) == 5
+    assert len(taught) + len(held) == len(EXAMPLES) and len(held) == 8
     assert not {e.id for e in taught} & {e.id for e in held}
     with pytest.raises(FinetuneError, match="examples: 7 that can be compared on; allowed: at least 8"):
         split(EXAMPLES[:7], Budget())

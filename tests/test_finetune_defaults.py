@@ -16,9 +16,11 @@ from finetune.defaults import (
     MLP,
     TABLE,
     batch_for,
+    both_sizes,
     epochs_for,
     learning_rate,
     rank_cap,
+    state_bytes,
     targets_of,
 )
 from finetune.errors import FinetuneError
@@ -55,6 +57,12 @@ def test_the_rate_is_loras_own_and_follows_width_and_family() -> None:
     assert learning_rate(4096, "qwen3") == pytest.approx(4.7e-4, rel=0.01)  # and 4.7e-4 of an 8B Qwen
     assert learning_rate(576) == 5e-4 and learning_rate(10**6) == 1e-4
     assert learning_rate(4096, method="full") == pytest.approx(learning_rate(4096) / 10, rel=0.01)
+
+
+def test_who_asks_for_all_weights_is_told_both_sizes() -> None:
+    told = both_sizes(134_515_008, per_rank=305_280, rank=16)
+    assert "134,515,008 weights take 2.15 GB" in told and "trains 4,884,480 and takes 0.35 GB" in told
+    assert state_bytes(100, 100) == 1600 and state_bytes(100, 0) == 200
 
 
 def test_batches_grow_with_the_rows_and_epochs_shrink() -> None:

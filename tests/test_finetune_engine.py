@@ -63,9 +63,7 @@ def plain_loss(base: object, rows: list[dict], replayed: list[dict], weight: flo
         for row in replayed:
             logits = model(input_ids=torch.tensor([row["input_ids"]])).logits[0, :-1].float()
             old = (row["teacher"][:-1].float() @ model.get_output_embeddings().weight.float().T).float()
-            divergence += float(
-                kl_div(log_softmax(logits, -1), log_softmax(old, -1), log_target=True, reduction="sum")
-            )
+            divergence += float(kl_div(log_softmax(logits, -1), log_softmax(old, -1), log_target=True, reduction="sum"))
             n_kept += len(logits)
     return nll / n_taught + (weight * divergence / n_kept if n_kept else 0.0)
 
