@@ -6,6 +6,8 @@ import json
 import math
 import random
 import re
+import sys
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -92,8 +94,9 @@ def compare(bases: Sequence[str], examples: Sequence[Example], out: Path, budget
             except BrokenProcessPool:
                 given, fix = "its process was killed, most likely for want of memory", "--batch 1, or a smaller base"
                 raise FinetuneError(base, given, fix=fix) from None
-        if isinstance(got, FinetuneError):
-            raise got
+        if isinstance(got, tuple):
+            where, given = got[0].split(": ", 1)
+            raise FinetuneError(where, given, exit_code=got[1])
         found.append(got)
     return rank(found)
 
@@ -174,15 +177,13 @@ def measure(base: str, examples: Sequence[Example], out: Path, budget: Budget, s
     )
 
 
-def _measured(base: str, examples: Sequence[Example], out: Path, budget: Budget) -> Measured | FinetuneError:
-    import sys
-    import warnings
-
+def _measured(base: str, examples: Sequence[Example], out: Path, budget: Budget) -> Measured | tuple[str, int]:
+    """`measure` in a process of its own; an error comes back as its line and exit code, for it cannot be pickled."""
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         return measure(base, examples, out, budget, lambda line: print(line, file=sys.stderr, flush=True))
     except FinetuneError as problem:
-        return problem
+        return problem.message, problem.exit_code
 
 
 def bits(base: Base, rows: Sequence[Row]) -> list[float]:

@@ -154,7 +154,7 @@ def both_sizes(parameters: int, per_rank: int, rank: int) -> str:
     adapter = rank * per_rank
     whole, small = state_bytes(parameters, parameters) / 1e9, state_bytes(parameters + adapter, adapter) / 1e9
     return (
-        f"all {parameters:,} weights take {whole:.2f} GB in training, activations not counted; LoRA at rank {rank} trains "
+        f"all {parameters:,} weights take {whole:.2f} GB in training, activations aside; LoRA at rank {rank} trains "
         f"{adapter:,} and takes {small:.2f} GB: where it fits it is the one to take"
     )
 

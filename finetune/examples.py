@@ -63,11 +63,12 @@ def tokenize(base: Base, example: Example) -> dict[str, list[int]]:
 
 
 def tokenize_all(
-    base: Base, examples: Sequence[Example], max_tokens: int
+    base: Base, examples: Sequence[Example], max_tokens: int, *, truncate: bool = False
 ) -> tuple[list[dict[str, list[int]]], list[Dropped]]:
     """All rows that can be trained on, and the examples that cannot with the reason; nothing is cut off.
 
-    Plain text longer than `max_tokens` becomes several rows of about the same length.
+    With `truncate` a row that is too long loses the oldest tokens of its prompt, as answering shortens a prompt. Plain
+    text longer than `max_tokens` becomes several rows of about the same length.
     """
     rows, dropped = [], []
     for example in examples:
@@ -79,6 +80,8 @@ def tokenize_all(
             rows += [{"input_ids": ids, "labels": list(ids)} for ids in chunks]
             if not chunks:
                 dropped.append(Dropped(example.id, "a single token: nothing follows that could be learned"))
+        elif truncate and max_tokens < len(row["input_ids"]) < max_tokens + row["labels"].count(IGNORED):
+            rows.append({name: ids[-max_tokens:] for name, ids in row.items()})
         elif len(row["input_ids"]) > max_tokens:
             dropped.append(Dropped(example.id, f"{len(row['input_ids'])} tokens, more than {max_tokens}"))
         else:

@@ -35,6 +35,7 @@ class Recipe:
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     max_tokens: int = 1024  # of prompt and completion; longer examples are refused and named, plain text is chunked
+    truncate: bool = False  # longer examples lose the oldest tokens of their prompts instead; completions never do
     quantization: str = "none"  # none | nf4 | int8
     gradient_checkpointing: bool = False
     optimizer: str = "adamw_torch_fused"  # a name of transformers' `optim`

@@ -137,7 +137,7 @@ class _Run:
         peak.mark()
         # Fresh weights: bitsandbytes repacks NF4 for inference on CPU once it has generated, and then trains nothing.
         fresh = load(base, quantization=recipe.quantization, trust_remote_code=trust_remote_code)
-        rows, self.dropped = tokenize_all(fresh, examples, recipe.max_tokens)
+        rows, self.dropped = tokenize_all(fresh, examples, recipe.max_tokens, truncate=recipe.truncate)
         if not rows:
             reasons = "; ".join(f"{d.id}: {d.reason}" for d in self.dropped[:3]) or "none was given"
             allowed = f"up to {recipe.max_tokens} tokens each"

@@ -60,7 +60,6 @@ def train(
     base: str,
     out: Path,
     kind: str | None,
-    truncate: bool,
     memory_limit: float | None,
     ladder: bool,
     larger_base: tuple[str, ...],
@@ -86,7 +85,7 @@ def train(
     if (out / "training.json").is_file():
         no_check = True  # it is finished, or refused by what it holds
     if not no_check:
-        found = gated(base, found, recipe, truncate, limit_bytes, trust_remote_code)
+        found = gated(base, found, recipe, limit_bytes, trust_remote_code)
     if ladder:
         from finetune.ladder import climb
 
@@ -141,16 +140,14 @@ def chosen(
     return Recipe(**given)
 
 
-def gated(
-    base: str, examples: list[Example], recipe: Recipe, truncate: bool, limit_bytes: int | None, trust: bool
-) -> list[Example]:
+def gated(base: str, examples: list[Example], recipe: Recipe, limit_bytes: int | None, trust: bool) -> list[Example]:
     """The examples that pass the gate; exit code 3, each line and its cure printed, where a check says no."""
     from finetune.base import load
     from finetune.gate import EXIT_NO, inspect
     from finetune.rehearsal import rehearsed
 
     loaded = load(base, quantization=recipe.quantization, trust_remote_code=trust)
-    inspection = inspect(loaded, examples, recipe.max_tokens, truncate=truncate)
+    inspection = inspect(loaded, examples, recipe.max_tokens, truncate=recipe.truncate)
     del loaded  # the run loads its own, fresh
     findings = list(inspection.findings)
     if inspection.ready and all(finding.ok for finding in findings):

@@ -136,7 +136,8 @@ def test_known_bases_come_in_the_order_that_is_right(knowing: Path, tmp_path: Pa
     best, worst = groups[0][0], groups[-1][-1]
     assert best.tuned < best.task and best.general + 1 < worst.general
     assert [len(group) for group in groups][-1] == 1, "random weights are told apart on the task itself"
-    assert best.weights_bytes == sum(p.nbytes for p in load(knowing).model.parameters())
+    model = load(knowing).model
+    assert best.weights_bytes == sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
     assert best.peak_bytes > best.weights_bytes and best.tiny_s > 0
 
 

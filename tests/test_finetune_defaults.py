@@ -83,7 +83,8 @@ ARCHITECTURES = {
     "MptConfig": {"d_model": 32, "n_layers": 1, "n_heads": 4},
     "DeepseekV3Config": {
         "kv_lora_rank": 8, "q_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 8,
-        "moe_intermediate_size": 16, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1,
+        "moe_intermediate_size": 16, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1,
+        "first_k_dense_replace": 1,
     },
 }  # fmt: skip
 
