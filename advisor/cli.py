@@ -82,13 +82,16 @@ router_file = click.option("--router", "weights", default="", help="A weights fi
 @click.option("--base", default="embedded", show_default=True, help="What is trained: a folder, a hub id, or embedded.")
 @click.option("--model", default="", help="What answers: a folder, a hub id, or an endpoint: URL#NAME.  [the base]")
 @click.option("--gpu", default="auto", show_default=True, help="The card to size for: a name, 24gib, cpu, auto.")
-@click.option("--run", "run_folder", type=click.Path(path_type=Path), help="The run folder.  [runs/NAME-HASH]")
+@click.option("--run", type=click.Path(path_type=Path), help="The run folder.  [runs/NAME-HASH]")
 @click.option("--launch", is_flag=True, help="Run the plan.")
 @click.option("--yes", is_flag=True, help="Do not ask before the launch.")
 @click.option("--cross", is_flag=True, help="Also try documents on the form failures and an adapter on the facts.")
 @click.option("--phrasings", type=click.Path(path_type=Path), help="For --cross: JSON lines of id and prompt.")
 @click.option("--style-guide", type=click.Path(path_type=Path), help="For --cross: documents that state the formats.")
 @click.option("--beyond-prompt", is_flag=True, help="Train even where a prompt alone cures the format.")
+@click.option("--method", type=click.Choice(["lora", "qlora", "full"]), help="Of training.  [the first that fits]")
+@click.option("--ladder", is_flag=True, help="Train in rungs, one knob a run, each kept only where it gained.")
+@click.option("--larger-base", "larger", multiple=True, help="For --ladder: its last rung; may be repeated.")
 @click.option("--replay-limit", default=300, show_default=True, type=click.IntRange(1), help="Failures asked again.")
 @click.option("--seed", default=0, show_default=True, help="For the split, the samples and the training.")
 @click.option("--samples", default=1, show_default=True, type=click.IntRange(1, 100), help="Answers to each case.")
@@ -104,28 +107,14 @@ router_file = click.option("--router", "weights", default="", help="A weights fi
 def run_story(
     ctx: click.Context,
     failures: tuple[Path, ...],
-    docs: Path | None,
-    base: str,
-    model: str,
-    gpu: str,
-    run_folder: Path | None,
     launch: bool,
     yes: bool,
-    cross: bool,
-    phrasings: Path | None,
-    style_guide: Path | None,
-    beyond_prompt: bool,
-    replay_limit: int,
-    seed: int,
-    samples: int,
-    parallel: int,
-    trust_remote_code: bool,
     cost_wrong: float,
     cost_review: float,
     max_error: float | None,
-    reviews: Path | None,
     weights: str,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Read FAILURES, say why each failed and what to buy for it, and with --launch do it and prove it."""
     from advisor.errors import WrongUsage
@@ -135,11 +124,11 @@ def run_story(
         raise WrongUsage("--launch", "no terminal to ask on", fix="add --yes")
     if yes and not launch:
         raise WrongUsage("--yes", "nothing to say yes to", fix="add --launch")
-    if (phrasings or style_guide) and not cross:
+    if (asked["phrasings"] or asked["style_guide"]) and not asked["cross"]:
         raise WrongUsage("--phrasings, --style-guide", "only --cross reads them", fix="add --cross")
     _either_costs_or_error(ctx)
     _router(weights)  # one that cannot be is told before anything is read
-    _offline_unless_hub(base, model)
+    _offline_unless_hub(asked["base"], asked["model"])
     from advisor.advise import advise as tell_story
     from advisor.decide import Decision
     from advisor.run import Request
@@ -158,25 +147,11 @@ def run_story(
     outcome = tell_story(
         Request(
             failures=failures,
-            docs=docs,
-            base=base,
-            model=model,
-            gpu=gpu,
-            run=run_folder,
-            replay_limit=replay_limit,
-            seed=seed,
-            samples=samples,
-            parallel=parallel,
             decision=Decision(cost_wrong, cost_review, max_error),
-            reviews=reviews,
             router=weights,
-            trust_remote_code=trust_remote_code,
-            cross=cross,
-            phrasings=phrasings,
-            style_guide=style_guide,
-            beyond_prompt=beyond_prompt,
             may_ask_models=launch or (terminal and not as_json),
             agreed=agreed,
+            **asked,
         ),
         tell,
     )

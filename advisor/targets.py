@@ -13,7 +13,7 @@ from advisor.records import Failure
 from advisor.redact import redact
 from eval.checks import CrashedCheck, axis_of
 from eval.grade import grade
-from eval.structure import MAX_REPAIR_CHARS
+from eval.structure import MAX_REPAIR_CHARS, NOTHING, scalars, whole_json
 
 # Best first. The last is an answer of the model itself to the same question after a solved case of the format.
 ORIGINS = ("correction", "reference", "repair", "sampled")
@@ -98,7 +98,7 @@ def repairs(failure: Failure, checks: Sequence[Mapping[str, Any]] = ()) -> Itera
         return
     bare = list(dict.fromkeys(text for text in _bare(answer) if text))
     yield from bare
-    for text in (answer, *bare):
+    for text in (*bare, answer):
         if repaired := _valid_json(text):
             yield repaired
     asked = next((str(c["value"]) for c in checks if c.get("type") == "is-sql" and c.get("value")), "")
@@ -116,7 +116,8 @@ def _bare(answer: str) -> Iterator[str]:
     inside = (lead.end() if lead else 0, tail.start() if tail else len(answer))
     if inside[0] < inside[1] and _says_no_more(answer, inside):
         yield answer[slice(*inside)].strip()
-    if span := _json_span(answer):
+    span = _json_span(answer)
+    if span and whole_json(answer[slice(*span)]) is not NOTHING:
         yield answer[slice(*span)]
 
 
@@ -151,7 +152,12 @@ def _valid_json(text: str) -> str:
     except (ValueError, RecursionError):
         return ""
     lossless = isinstance(value, dict | list) and value and _said(inside) == _said(valid)
-    return valid if lossless else ""
+    return valid if lossless and not any(map(_swallowed, scalars(value))) else ""
+
+
+def _swallowed(text: str) -> bool:
+    """Whether a text took in what stood after it: where a quote is missing, the repair runs on to the next one."""
+    return "```" in text or any(text.count(opening) != text.count(closing) for opening, closing in ("{}", "[]"))
 
 
 def _said(text: str) -> list[str]:

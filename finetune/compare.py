@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import random
@@ -142,14 +143,17 @@ def measure(base: str, examples: Sequence[Example], out: Path, budget: Budget, s
     completion_rows(fresh, taught, budget.max_tokens)  # refused before anything is spent
     held_bytes = [len(example.completion.encode()) for example in held]
     texts = [text_row(fresh, text) for text in TEXTS]
-    say(f"{base}: {len(taught)} examples to train on, {len(held)} held out")
+    left = len(examples) - len(taught) - len(held)
+    rest = f", {left} left out (plain text, no completion, or the same again)" if left else ""
+    say(f"{base}: {len(taught)} examples to train on, {len(held)} held out{rest}")
     general = sum(bits(fresh, [row for row, _ in texts])) / sum(n for _, n in texts)
     task = sum(bits(fresh, rows)) / sum(held_bytes)
     del fresh
+    gc.collect()  # or the tiny run's peak would have these weights twice
     rungs, tuned = [], []
     tiny: Trained | None = None
     planned = ladder(len(layers), len(taught), budget)
-    place = out / identity(base, taught, held)
+    place = out / identity(base, taught, held, budget)
     for number, rung in enumerate(planned, start=1):
         name = f"{rung.layers}-layers-rank-{rung.rank}-{rung.examples}-examples-seed-{rung.seed}"
         trained = train(base, taught[: rung.examples], place / name, recipe(rung, layers, budget))
@@ -241,12 +245,13 @@ def split(examples: Sequence[Example], budget: Budget) -> tuple[list[Example], l
     return unlike[n:], unlike[:n]
 
 
-def identity(base: str, taught: Sequence[Example], held: Sequence[Example]) -> str:
-    """A name for this base on these examples: another file of weights, or other examples, are other runs."""
+def identity(base: str, taught: Sequence[Example], held: Sequence[Example], budget: Budget) -> str:
+    """A name for such runs of this base: other weights, other examples or another budget have another."""
     place = Path(locate(base))
     files = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(place.glob("*.safetensors"))]
     rows = [[list(e.messages), e.completion] for e in (*taught, *held)]
-    return sha256(json.dumps([str(place), files, len(taught), rows]).encode()).hexdigest()[:16]
+    knobs = [budget.steps, budget.batch, budget.learning_rate, budget.max_tokens]
+    return sha256(json.dumps([str(place), files, knobs, len(taught), rows]).encode()).hexdigest()[:16]
 
 
 def blocks(model: Any) -> list[list[str]]:

@@ -90,6 +90,7 @@ def test_a_repair_says_the_same_in_another_form(output: str, repaired: str) -> N
         '{"who": "Mara", "who": "Tom"}',  # a key given twice: one of them would go
         '{"who": "Mara" /* or Tom */}',  # a comment too is something that was said
         '{"price": 1.50}',  # would be written 1.5
+        "[{'f': {'a': b, 'c': d}}]\n```\n\nNote: this calls `f` with {a} and {c}.",  # the note would get into a value
         "Paris: the capital of France",  # no talk that leads in
     ],
 )
