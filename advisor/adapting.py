@@ -83,7 +83,10 @@ def train_adapter(
     from finetune.train import train
 
     knobs = Recipe(**{name: recipe[name] for name in Recipe.__dataclass_fields__ if name in recipe})
-    examples = [Example(row.get("messages", ()), row.get("completion") or row["text"], row["id"]) for row in rows]
+    examples = [
+        Example(row.get("messages", ()), row.get("completion") or row["text"], row["id"], origin=row.get("origin", ""))
+        for row in rows
+    ]
     models.drop()
     started = 0
     with tell.bar("lora: training steps", recipe["steps"]) as advance:

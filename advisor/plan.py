@@ -111,7 +111,7 @@ class Plan:
     max_new_tokens: int
     cases: Mapping[str, Case] = field(repr=False)
     targets: Mapping[str, str] = field(repr=False)
-    origins: Mapping[str, str] = field(repr=False)
+    origins: Mapping[str, str] = field(default_factory=dict, repr=False)  # of the targets
     both: frozenset[str] = frozenset()  # those among the cases that are wrong in facts too
     trials: tuple[Trial, ...] = ()
 

@@ -47,7 +47,6 @@ DEFAULT = Recipe()
 def check(
     examples: Path,
     base: str,
-    truncate: bool,
     memory_limit: float | None,
     accept: tuple[str, ...],
     trust_remote_code: bool,
@@ -75,7 +74,7 @@ def check(
     found = read_examples(examples)
     console = Console(highlight=False, soft_wrap=True, quiet=as_json)
     loaded = load(base, quantization=recipe.quantization, trust_remote_code=trust_remote_code)
-    inspection = inspect(loaded, found, recipe.max_tokens, truncate=truncate)
+    inspection = inspect(loaded, found, recipe.max_tokens, truncate=recipe.truncate)
     masks = [
         (row.id, spans(loaded.tokenizer, {"input_ids": row.input_ids, "labels": row.labels}, IGNORED))
         for row in telling(inspection.rows)

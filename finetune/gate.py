@@ -82,17 +82,14 @@ def rows_of(base: Base, examples: Sequence[Example], max_tokens: int) -> list[To
     return rows
 
 
-def shorten(row: Tokenised, max_tokens: int) -> Tokenised:
-    """The row without the oldest tokens of its prompt, as answering shortens a prompt (finetune.answer).
-
-    What is trained stays whole; a completion that leaves no room for a token of its prompt is refused, never cut.
-    """
-    surplus = len(row.input_ids) - max_tokens
-    if surplus <= 0:
+def shortened(base: Base, row: Tokenised, max_tokens: int) -> Tokenised:
+    """The row as training shortens it with `truncate`: of its prompt, never of its completion; else it is refused."""
+    if len(row.input_ids) <= max_tokens:
         return row
-    if surplus >= row.n_prompt:
-        return replace(row, refused=f"its completion alone has {row.n_trained} tokens, the limit is {max_tokens}")
-    return replace(row, input_ids=row.input_ids[surplus:], labels=row.labels[surplus:])
+    rows, dropped = taught.tokenize_all(base, [row.example], max_tokens, truncate=True)
+    if dropped:
+        return replace(row, refused=f"{dropped[0].reason}, and {row.n_trained} of them are to be trained")
+    return replace(row, input_ids=rows[0]["input_ids"], labels=rows[0]["labels"])
 
 
 @dataclass(frozen=True)
@@ -126,7 +123,7 @@ def inspect(base: Base, examples: Sequence[Example], max_tokens: int, *, truncat
     rows = rows_of(base, examples, limit)
     lengths = check_lengths(rows, max_tokens, context, truncate)
     if truncate:
-        rows = [shorten(row, limit) for row in rows]
+        rows = [shortened(base, row, limit) for row in rows]
     found = (lengths, check_trained(rows), check_end(base, rows), check_render(base, rows))
     return Inspection(found, tuple(rows), limit)
 

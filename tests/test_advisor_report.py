@@ -226,7 +226,14 @@ def test_the_plan_is_shown_without_markup_or_escapes(planned: Outcome, width: in
     assert "[bold]x[/bold] [/]" in " ".join(text.split()) and "example.org" not in text
     for part in ("Read 23 failures and 40 passing cases; 1 row rejected.", "1-6-18", "31 points", "1.0 to 2.0"):
         assert part in text
-    for part in ("30 s to 4 min", "2 / 20", "because because of lora", "- why so for lora", "20 of 25 still fail", "87 %"):
+    for part in (
+        "30 s to 4 min",
+        "2 / 20",
+        "because because of lora",
+        "- why so for lora",
+        "20 of 25 still fail",
+        "87 %",
+    ):
         assert part in text
 
 
