@@ -106,6 +106,7 @@ router_file = click.option("--router", "weights", default="", help="A weights fi
 @click.pass_context
 def run_story(
     ctx: click.Context,
+    /,
     failures: tuple[Path, ...],
     launch: bool,
     yes: bool,

@@ -31,12 +31,8 @@ def recipe_options(command: Command) -> Command:
     for field in reversed(fields(Recipe)):
         name, kind = field.name.replace("_", "-"), TYPES[str(field.type)][0]
         words = f"--{name}/--no-{name}" if kind is bool else f"--{name}"
-        shown = (
-            "of the method"
-            if field.name == "learning_rate"
-            else "none"
-            if field.default in (None, "")
-            else str(field.default)
+        shown = {"learning_rate": "of the method", "max_steps": "all epochs", "report_to": "none"}.get(
+            field.name, str(field.default)
         )
         option = click.option(words, field.name, type=kind, default=None, help=f"[default: {shown}]")
         command = option(command)

@@ -8,6 +8,7 @@ from finetune.errors import FinetuneError
 
 # The rate of a method where none is given. LoRA: the optimum of 14 of 24 models in tinker-cookbook's sweep; full: about
 # a tenth of LoRA's ("LoRA Without Regret", 2025; TRL's guide has 2e-4 and 2e-5).
+ADAPTER_DTYPES = ("float32", "bfloat16")
 VARIANTS = ("lora", "rslora", "dora", "lora+", "pissa")
 QUANTIZATIONS = ("none", "nf4", "int8")
 LAYOUTS = ("auto", "padding-free", "grouped")
@@ -37,6 +38,8 @@ class Recipe:
     max_tokens: int = 1024  # of prompt and completion; longer examples are refused and named, plain text is chunked
     truncate: bool = False  # longer examples lose the oldest tokens of their prompts instead; completions never do
     quantization: str = "none"  # none | nf4 | int8
+    # Of what is trained: in bf16 an adapter and its optimizer's states take half, on a 4-bit base as QLoRA has it
+    adapter_dtype: str = ""  # float32 | bfloat16; "": float32, on a quantised base bfloat16
     gradient_checkpointing: bool = False
     optimizer: str = "adamw_torch_fused"  # a name of transformers' `optim`
     layout: str = "auto"  # of LAYOUTS: no pads where the attention keeps documents apart, else grouped by length
@@ -57,7 +60,15 @@ class Recipe:
         for name in ("rank", "alpha", "epochs", "batch", "accumulation", "max_tokens"):
             if getattr(self, name) < 1:
                 raise FinetuneError(f"recipe.{name}", str(getattr(self, name)), "a whole number from 1", exit_code=2)
-        for name, allowed in (("quantization", QUANTIZATIONS), ("variant", VARIANTS), ("layout", LAYOUTS)):
+        if not self.adapter_dtype:
+            packed = self.quantization != "none"
+            object.__setattr__(self, "adapter_dtype", "bfloat16" if packed else "float32")
+        for name, allowed in (
+            ("adapter_dtype", ADAPTER_DTYPES),
+            ("quantization", QUANTIZATIONS),
+            ("variant", VARIANTS),
+            ("layout", LAYOUTS),
+        ):
             if getattr(self, name) not in allowed:
                 raise FinetuneError(f"recipe.{name}", str(getattr(self, name)), ", ".join(allowed), exit_code=2)
         for tracker in filter(None, self.report_to.split(",")):

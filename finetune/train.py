@@ -17,11 +17,13 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import EarlyStoppingCallback, PrinterCallback
+from transformers.pytorch_utils import Conv1D
 from transformers.trainer_utils import get_last_checkpoint
 
 from finetune import peak
 from finetune.base import Base, asking, load
 from finetune.batches import IGNORED, Row
+from finetune.defaults import ALL_LINEAR, targets_of
 from finetune.errors import FinetuneError
 from finetune.examples import Dropped, Example, tokenize_all
 from finetune.general import Kept
@@ -322,6 +324,12 @@ def _size(parameter: torch.nn.Parameter) -> int:
     return int(parameter.numel() if state is None else torch.Size(state.shape).numel())
 
 
+def linear_names(model: Any) -> list[str]:
+    """Dotted names of the matrices that an adapter can be put on."""
+    kinds = (torch.nn.Linear, Conv1D)
+    return [name for name, module in model.named_modules() if isinstance(module, kinds)]
+
+
 def _trainable(base: Base, recipe: Recipe) -> Any:
     """The model with what is to be trained: adapters in fp32, or all of its weights in fp32."""
     model = base.model
@@ -333,24 +341,26 @@ def _trainable(base: Base, recipe: Recipe) -> Any:
         # Not through peft's prepare_model_for_kbit_training: its float32 copies of embeddings and norms cost memory and
         # a quarter of the speed (fms-acceleration's figures), and what it freezes get_peft_model freezes too.
         torch.manual_seed(recipe.seed)  # the adapter's first weights
+        targets = targets_of(recipe.targets, linear_names(model))
         try:
             model = get_peft_model(
                 model,
                 LoraConfig(
                     r=recipe.rank,
                     lora_alpha=recipe.alpha,
-                    target_modules=recipe.targets if recipe.targets == "all-linear" else recipe.targets.split(","),
+                    target_modules=targets if targets == ALL_LINEAR else targets.split(","),
                     lora_dropout=recipe.dropout,
                     use_rslora=recipe.variant == "rslora",
                     use_dora=recipe.variant == "dora",
                     init_lora_weights="pissa" if recipe.variant == "pissa" else True,
                     task_type="CAUSAL_LM",
                 ),
+                autocast_adapter_dtype=recipe.adapter_dtype == "float32",
             )
         except ValueError as problem:
             if "Target modules" not in str(problem):
                 raise
-            names = sorted({n.rsplit(".", 1)[-1] for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)})
+            names = sorted({name.rsplit(".", 1)[-1] for name in linear_names(model)})
             raise FinetuneError("recipe.targets", recipe.targets, f"all-linear, {', '.join(names)}") from None
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

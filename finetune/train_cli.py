@@ -81,6 +81,8 @@ def train(
     if doubles:
         _say(f"{len(doubles)} exact duplicates are trained on once: {_some([d.id for d in doubles])}")
     recipe = chosen(base, found, kind, knobs, trust_remote_code)
+    if recipe.method == "full":
+        _say(sizes(base, trust_remote_code))
     limit_bytes = None if memory_limit is None else round(memory_limit * GIB)
     if (out / "training.json").is_file():
         no_check = True  # it is finished, or refused by what it holds
@@ -138,6 +140,23 @@ def chosen(
         except (OSError, ValueError, AttributeError):
             pass  # `load` says what is wrong with the base
     return Recipe(**given)
+
+
+def sizes(base: str, trust_remote_code: bool) -> str:
+    """What training all weights takes beside what LoRA takes, from the base's config alone."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from finetune.base import locate
+    from finetune.defaults import both_sizes
+    from finetune.train import linear_names
+
+    config = AutoConfig.from_pretrained(locate(base), trust_remote_code=trust_remote_code)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    head = model.get_output_embeddings()
+    shapes = [m.weight.shape for n in linear_names(model) if (m := model.get_submodule(n)) is not head]
+    return both_sizes(model.num_parameters(), sum(sum(shape) for shape in shapes), DEFAULT.rank)
 
 
 def gated(base: str, examples: list[Example], recipe: Recipe, limit_bytes: int | None, trust: bool) -> list[Example]:

@@ -99,10 +99,10 @@ def noisy(folder: Path, out: Path, rate: float | None) -> Path:
     return out
 
 
-def measured(name: str, tuned: Sequence[float], general: float) -> Measured:
+def measured(name: str, tuned: Sequence[float], general: float, seeds: int = 1) -> Measured:
     """A candidate whose held-out completions took so many bits each, of eight bytes."""
     mean = sum(tuned) / (8 * len(tuned))
-    return Measured(name, 1, general, 1.0, mean, tuple(tuned), (8,) * len(tuned), 1, 1, 1.0, ())
+    return Measured(name, 1, general, 1.0, mean, tuple(tuned), (8,) * len(tuned), seeds, 1, 1, 1.0, ())
 
 
 def test_bits_are_those_of_the_counted_tokens_alone(pico: Path) -> None:
@@ -148,6 +148,10 @@ def test_what_the_task_does_not_tell_apart_is_ordered_by_general_text() -> None:
     worse = measured("worse", [n + 4 for n in few], general=0.5)
     assert lucky.tuned < wiser.tuned < worse.tuned
     assert [[one.base for one in group] for group in rank([worse, lucky, wiser])] == [["wiser", "lucky"], ["worse"]]
+    # A sixth better in every completion may be the luck of one run; of four runs it is not.
+    for seeds, apart in ((1, ["wiser", "better"]), (4, ["better", "wiser"])):
+        better = measured("better", [n / 1.2 for n in few], general=2.0, seeds=seeds)
+        assert [one.base for group in rank([measured("wiser", few, 1.0, seeds), better]) for one in group] == apart
 
 
 def test_the_ladder_varies_one_thing_at_a_time_and_smaller_choices_lie_in_larger_ones(pico: Path) -> None:

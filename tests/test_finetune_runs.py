@@ -223,7 +223,7 @@ def test_wrong_adapters_are_told_in_one_line(pico: Path, tmp_path: Path) -> None
 
 
 def test_wrong_recipes_and_empty_examples_are_told_in_one_line(pico: Path, tmp_path: Path) -> None:
-    with pytest.raises(FinetuneError, match="recipe.targets: nowhere; allowed: all-linear, down_proj"):
+    with pytest.raises(FinetuneError, match="nowhere.*allowed: all-linear.*down_proj"):
         train(pico, EXAMPLES, tmp_path / "adapter", Recipe(targets="nowhere", replay=0))
     with pytest.raises(FinetuneError, match="none can be trained on"):
         train(pico, [], tmp_path / "adapter", QUICK)

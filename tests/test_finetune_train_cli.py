@@ -69,7 +69,7 @@ def test_what_is_learned_sets_rank_targets_and_rate(pico: Path, examples: Path, 
     assert code == 0 and recipe["rank"] == 8 and recipe["targets"] == "q_proj,v_proj" and recipe["alpha"] == 32
     assert recipe["learning_rate"] == 5e-4, "a narrow base: the upper bound of the formula"
     code, _, said = call(str(examples), "--base", str(pico), "--targets", "nowhere", "--out", str(tmp_path / "b"))
-    assert code == 1 and "nowhere" in said and "q_proj" in said
+    assert code == 2 and "nowhere" in said and "q_proj" in said
 
 
 def test_the_ladder_prints_its_rungs(pico: Path, tmp_path: Path) -> None:
