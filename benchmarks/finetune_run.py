@@ -84,7 +84,7 @@ class Meter:
     def rate(self, clock: str) -> float:
         """Tokens a second of the clock from the second batch to the last."""
         first, *_, last = times = [getattr(step, clock) for step in self.steps[1:]]
-        return sum(step.tokens for step in self.steps[1 : len(times)]) / (last - first)
+        return float(sum(step.tokens for step in self.steps[1 : len(times)]) / (last - first))
 
 
 def counted(samples: Sequence[Mapping[str, Any]]) -> tuple[int, int, int]:
@@ -195,7 +195,7 @@ def _examples(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
     return [Example(row["messages"], row["completion"], row["id"]) for row in rows]
 
 
-def _tokenised(base: Any, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+def _tokenised(base: Any, rows: Sequence[Mapping[str, Any]]) -> Any:
     from finetune.examples import tokenize_all
 
     return tokenize_all(base, _examples(rows), MAX_TOKENS)[0]
