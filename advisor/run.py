@@ -43,9 +43,6 @@ class Request:
     cross: bool = False  # also try each cure on the failures of the other route
     phrasings: Path | None = None  # other phrasings of facts questions, for the adapter that is to learn the facts
     style_guide: Path | None = None  # documents that state the formats, for the index that is to cure form
-    method: str | None = None  # of training: lora, qlora, full; None: the first that fits
-    ladder: bool = False  # train in rungs, one knob a run
-    larger: tuple[str, ...] = ()  # bases of the ladder's last rung
     beyond_prompt: bool = False  # train even where a prompt alone cures the format
     may_ask_models: bool = False  # False: nothing runs, the plan rests on the log alone
     agreed: Callable[..., bool] = field(default=lambda *shown: False, compare=False)  # (plan, log, diagnoses)

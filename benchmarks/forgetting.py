@@ -3,10 +3,10 @@
     python benchmarks/forgetting.py --out DIR [--only NAME ...]
 
 The advisor plans as `advise` does; every run trains on the same examples of the train side and answers the same
-held-out form failures, cases that passed, and general questions, none of which chose anything here. Remedies are turned one at a
-time against the careless run; then what the defaults make of them together. Printed and kept in DIR/results.json: form
-gained, general answers kept, both with intervals. Killed, the same call carries on. About two minutes a run on two
-cores.
+held-out form failures, cases that passed, and general questions, none of which chose anything here. Remedies are turned
+one at a time against the careless run; then what the defaults make of them together. Printed and kept in
+DIR/results.json: form gained, general answers kept, both with intervals. Killed, the same call carries on. About two
+minutes a run on two cores.
 """
 
 from __future__ import annotations

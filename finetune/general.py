@@ -50,7 +50,7 @@ TEXTS: tuple[str, ...] = (
     "strap until the next morning. Most chairs that are thrown away could have been saved in this manner.",
     "When the school bell rings at noon the yard fills within a minute. Some children run straight to the swings, "
     "others trade the contents of their lunch boxes, and a few stand by the wall and read. The teachers drink coffee "
-    "near the door and pretend not to watch. Half an hour later it is quiet again, and only a scarf lies on the ground.",
+    "near the door and pretend not to watch. Half an hour later it is quiet again, and a scarf lies on the ground.",
     "Every good map leaves something out. A chart for sailors shows the depth of the water and the lights along the "
     "coast, but hardly a road; a plan of the town shows each lane and no hill. Whoever draws a map must first decide "
     "who is going to use it, and for what, and then have the courage to forget the rest.",
